@@ -1,0 +1,160 @@
+#include "common/base/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace tributary {
+namespace {
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoToStatus(errno, absl::StrCat("write ", path));
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return absl::OkStatus();
+}
+
+std::string DirectoryOf(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+// Unique among the writers of this process and, with the process id, of this machine.
+std::string TemporaryBeside(const std::string& path) {
+  static std::atomic<uint64_t> counter{0};
+  return absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
+}
+
+absl::Status WriteAndSync(const std::string& path, std::string_view contents, mode_t mode) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("create ", path));
+  if (fchmod(fd.get(), mode) != 0) return ErrnoToStatus(errno, absl::StrCat("chmod ", path));
+  TRB_RETURN_IF_ERROR(WriteAll(fd.get(), contents, path));
+  if (fsync(fd.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("fsync ", path));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", path));
+  struct stat info{};
+  if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("stat ", path));
+  if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": is a directory"));
+  if (static_cast<uint64_t>(info.st_size) > max_bytes)
+    return absl::ResourceExhaustedError(absl::StrFormat("%s: %d bytes, more than the limit of %d", path,
+                                                        static_cast<int64_t>(info.st_size), max_bytes));
+  std::string out(static_cast<size_t>(info.st_size), '\0');
+  size_t have = 0;
+  for (;;) {
+    if (have == out.size()) {
+      // A pipe or a growing file: go on to its end, within the limit.
+      if (out.size() >= max_bytes) break;
+      out.resize(std::min<uint64_t>(max_bytes, out.size() + 65536));
+    }
+    const ssize_t n = read(fd.get(), out.data() + have, out.size() - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoToStatus(errno, absl::StrCat("read ", path));
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+  }
+  out.resize(have);
+  return out;
+}
+
+absl::Status SyncDirectory(const std::string& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", path));
+  if (fsync(fd.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("fsync ", path));
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileDurably(const std::string& path, std::string_view contents, mode_t mode) {
+  const std::string temporary = TemporaryBeside(path);
+  absl::Status status = WriteAndSync(temporary, contents, mode);
+  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)
+    status = ErrnoToStatus(errno, absl::StrCat("rename ", temporary, " to ", path));
+  if (!status.ok()) {
+    unlink(temporary.c_str());
+    return status;
+  }
+  return SyncDirectory(DirectoryOf(path));
+}
+
+absl::Status MakeDirectories(const std::string& path, mode_t mode) {
+  if (path.empty()) return absl::OkStatus();
+  if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
+  if (errno == ENOENT) {
+    const std::string parent = DirectoryOf(path);
+    if (parent != path) TRB_RETURN_IF_ERROR(MakeDirectories(parent, mode));
+    if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
+  }
+  struct stat info{};
+  const int error = errno;
+  if (error == EEXIST && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return absl::OkStatus();
+  return ErrnoToStatus(error, absl::StrCat("mkdir ", path));
+}
+
+absl::Status RequirePrivate(const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("stat ", path));
+  if ((info.st_mode & 077) == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrFormat("%s: others may use it (mode %04o); it holds a secret: run `chmod %s %s`", path,
+                      info.st_mode & 07777u, S_ISDIR(info.st_mode) ? "700" : "600", path));
+}
+
+bool FileExists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+absl::Status RemoveFile(const std::string& path) {
+  if (unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return ErrnoToStatus(errno, absl::StrCat("remove ", path));
+}
+
+absl::StatusOr<std::unique_ptr<DirectoryLock>> DirectoryLock::Acquire(const std::string& directory) {
+  const std::string path = directory + "/lock";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return ErrnoToStatus(errno, absl::StrCat("open ", path));
+  std::unique_ptr<DirectoryLock> lock(new DirectoryLock(fd));
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    char holder[32] = {};
+    const ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+    return absl::UnavailableError(absl::StrFormat("%s is in use by another process%s%s: stop it first", directory,
+                                                  n > 0 ? ", pid " : "", n > 0 ? holder : ""));
+  }
+  const std::string pid = absl::StrCat(getpid());
+  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0)
+    return ErrnoToStatus(errno, absl::StrCat("write ", path));
+  return lock;
+}
+
+DirectoryLock::~DirectoryLock() { close(fd_); }
+
+}  // namespace tributary

@@ -1,0 +1,42 @@
+#include "common/base/status.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace tributary {
+
+absl::Status Annotate(const absl::Status& status, std::string_view context) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(absl::string_view(context.data(), context.size()), ": ",
+                                                  status.message()));
+}
+
+absl::Status ErrnoToStatus(int error_number, std::string_view what) {
+  const std::string message = absl::StrCat(absl::string_view(what.data(), what.size()), ": ", strerror(error_number));
+  switch (error_number) {
+    case ENOENT: return absl::NotFoundError(message);
+    case EEXIST: return absl::AlreadyExistsError(message);
+    case EACCES:
+    case EPERM:
+    case EROFS: return absl::PermissionDeniedError(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE: return absl::ResourceExhaustedError(message);
+    case EADDRINUSE:
+    case EAGAIN: return absl::UnavailableError(message);
+    default: return absl::InternalError(message);
+  }
+}
+
+void CheckFailed(const char* file, int line, const char* condition) {
+  std::fprintf(stderr, "%s:%d: check failed: %s\n", file, line, condition);
+  std::abort();
+}
+
+}  // namespace tributary
