@@ -65,7 +65,7 @@ absl::Status WriteAndSync(const std::string& path, std::string_view contents, mo
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", path));
-  struct stat info{};
+  struct stat info {};
   if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("stat ", path));
   if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": is a directory"));
   if (static_cast<uint64_t>(info.st_size) > max_bytes)
@@ -116,14 +116,14 @@ absl::Status MakeDirectories(const std::string& path, mode_t mode) {
     if (parent != path) TRB_RETURN_IF_ERROR(MakeDirectories(parent, mode));
     if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
   }
-  struct stat info{};
+  struct stat info {};
   const int error = errno;
   if (error == EEXIST && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return absl::OkStatus();
   return ErrnoToStatus(error, absl::StrCat("mkdir ", path));
 }
 
 absl::Status RequirePrivate(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("stat ", path));
   if ((info.st_mode & 077) == 0) return absl::OkStatus();
   return absl::PermissionDeniedError(

@@ -17,7 +17,8 @@ namespace tributary {
 // The whole file. RESOURCE_EXHAUSTED when it is larger than `max_bytes` (checked before anything is allocated).
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
 
-// Temporary file beside it -> write -> fsync -> rename -> fsync of the directory. After an error the old file is as it was.
+// Temporary file beside it -> write -> fsync -> rename -> fsync of the directory. After an error the old file is as it
+// was.
 absl::Status WriteFileDurably(const std::string& path, std::string_view contents, mode_t mode = 0644);
 
 // fsync of a directory: makes a rename or a removal in it durable.

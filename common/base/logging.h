@@ -1,6 +1,6 @@
-// The one way to log (style H14): a line to stderr, `level event key=value ...`, with a stable event name. Never weights,
-// labels, tokens, keys or file contents. Values are escaped: a peer's bytes cannot forge a line.
-// Threads: safe from any thread.
+// The one way to log (style H14): a line to stderr, `level event key=value ...`, with a stable event name. Never
+// weights, labels, tokens, keys or file contents. Values are escaped: a peer's bytes cannot forge a line. Threads: safe
+// from any thread.
 #ifndef TRIBUTARY_COMMON_BASE_LOGGING_H_
 #define TRIBUTARY_COMMON_BASE_LOGGING_H_
 

@@ -11,26 +11,32 @@ namespace tributary {
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
-  return absl::Status(status.code(), absl::StrCat(absl::string_view(context.data(), context.size()), ": ",
-                                                  status.message()));
+  return absl::Status(status.code(),
+                      absl::StrCat(absl::string_view(context.data(), context.size()), ": ", status.message()));
 }
 
 absl::Status ErrnoToStatus(int error_number, std::string_view what) {
   const std::string message = absl::StrCat(absl::string_view(what.data(), what.size()), ": ", strerror(error_number));
   switch (error_number) {
-    case ENOENT: return absl::NotFoundError(message);
-    case EEXIST: return absl::AlreadyExistsError(message);
+    case ENOENT:
+      return absl::NotFoundError(message);
+    case EEXIST:
+      return absl::AlreadyExistsError(message);
     case EACCES:
     case EPERM:
-    case EROFS: return absl::PermissionDeniedError(message);
+    case EROFS:
+      return absl::PermissionDeniedError(message);
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
     case EMFILE:
-    case ENFILE: return absl::ResourceExhaustedError(message);
+    case ENFILE:
+      return absl::ResourceExhaustedError(message);
     case EADDRINUSE:
-    case EAGAIN: return absl::UnavailableError(message);
-    default: return absl::InternalError(message);
+    case EAGAIN:
+      return absl::UnavailableError(message);
+    default:
+      return absl::InternalError(message);
   }
 }
 

@@ -27,10 +27,9 @@ absl::Status ErrnoToStatus(int error_number, std::string_view what);
 #define TRB_CHECK(condition) \
   (static_cast<bool>(condition) ? static_cast<void>(0) : ::tributary::CheckFailed(__FILE__, __LINE__, #condition))
 
-#define TRB_RETURN_IF_ERROR(expression)                            \
-  do {                                                             \
-    if (::absl::Status trb_status = (expression); !trb_status.ok()) \
-      return trb_status;                                           \
+#define TRB_RETURN_IF_ERROR(expression)                                                \
+  do {                                                                                 \
+    if (::absl::Status trb_status = (expression); !trb_status.ok()) return trb_status; \
   } while (false)
 
 #define TRB_CONCAT_INNER(a, b) a##b

@@ -1,6 +1,6 @@
-// Reads TOML strictly: every fault of a file is collected, with its line and, for an unknown key, the nearest known name,
-// so that a person mends them all at once. Used for run files, policies and the daemons' settings.
-// Not for use by several threads at once.
+// Reads TOML strictly: every fault of a file is collected, with its line and, for an unknown key, the nearest known
+// name, so that a person mends them all at once. Used for run files, policies and the daemons' settings. Not for use by
+// several threads at once.
 #ifndef TRIBUTARY_COMMON_BASE_TOML_READER_H_
 #define TRIBUTARY_COMMON_BASE_TOML_READER_H_
 
@@ -25,8 +25,8 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& k
 
 class TomlReader;
 
-// One table of the document, or one inline table. Getters note the key as known; a wrong type is a fault and the default
-// is returned. Tables refer to their reader and must not outlive it.
+// One table of the document, or one inline table. Getters note the key as known; a wrong type is a fault and the
+// default is returned. Tables refer to their reader and must not outlive it.
 class TomlTable {
  public:
   bool Has(std::string_view key);

@@ -16,12 +16,12 @@ class Dataset {
   // Exactly one of `pixels` and `features` is used, exactly one of `labels` and `targets`.
   size_t count = 0;
   size_t height = 1, width = 1, channels = 1;  // rows of features: 1 x 1 x n
-  std::vector<uint8_t> pixels;                 // count * height * width * channels; image i starts at i * example_size()
-  std::vector<float> features;                 // likewise
-  std::vector<int32_t> labels;                 // in [0, num_classes)
-  std::vector<float> targets;                  // regression
-  std::vector<std::string> classes;            // class names by label; empty when labels are plain integers
-  size_t num_classes = 0;                      // 0 for regression; else 1 + the largest label, or classes.size()
+  std::vector<uint8_t> pixels;       // count * height * width * channels; image i starts at i * example_size()
+  std::vector<float> features;       // likewise
+  std::vector<int32_t> labels;       // in [0, num_classes)
+  std::vector<float> targets;        // regression
+  std::vector<std::string> classes;  // class names by label; empty when labels are plain integers
+  size_t num_classes = 0;            // 0 for regression; else 1 + the largest label, or classes.size()
 
   size_t example_size() const { return height * width * channels; }
   bool is_images() const { return !pixels.empty() || features.empty(); }

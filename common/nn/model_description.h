@@ -34,14 +34,14 @@ struct LayerSpec {
   LayerKind kind = LayerKind::kFlatten;
   Activation activation = Activation::kNone;  // conv2d, dense, activation
   Padding padding = Padding::kValid;
-  size_t window_h = 1, window_w = 1;   // kernel or pool
+  size_t window_h = 1, window_w = 1;  // kernel or pool
   size_t stride_h = 1, stride_w = 1;
-  size_t pad_top = 0, pad_left = 0;    // resolved from padding; bottom and right follow from the shapes
-  float rate = 0;                      // dropout
-  Shape in, out;                       // out.c = filters or units
-  size_t kernel_offset = 0;            // index of the layer's first parameter in the model's flat float array
-  size_t kernel_size = 0;              // 0 for layers without parameters
-  size_t bias_size = 0;                // the bias follows the kernel
+  size_t pad_top = 0, pad_left = 0;  // resolved from padding; bottom and right follow from the shapes
+  float rate = 0;                    // dropout
+  Shape in, out;                     // out.c = filters or units
+  size_t kernel_offset = 0;          // index of the layer's first parameter in the model's flat float array
+  size_t kernel_size = 0;            // 0 for layers without parameters
+  size_t bias_size = 0;              // the bias follows the kernel
 };
 
 // One named array of the flat parameter vector, as exported: e.g. {"conv2d_1/kernel", {3,3,1,32}, 0}.

@@ -1,8 +1,8 @@
 // Models and updates as files named by their SHA-256: DIR/blobs/ab/abcdef...
-// A blob is written to a temporary file, synced, renamed, its directory synced; only then does Put return. A blob that is
-// there already is re-hashed before it is reused. Every read is checked against the digest.
-// Threads: every method is safe from any thread. Errors: NOT_FOUND; DATA_LOSS names the file whose bytes do not fit its name;
-// RESOURCE_EXHAUSTED when the disk is full (nothing half-written remains).
+// A blob is written to a temporary file, synced, renamed, its directory synced; only then does Put return. A blob that
+// is there already is re-hashed before it is reused. Every read is checked against the digest. Threads: every method is
+// safe from any thread. Errors: NOT_FOUND; DATA_LOSS names the file whose bytes do not fit its name; RESOURCE_EXHAUSTED
+// when the disk is full (nothing half-written remains).
 #ifndef TRIBUTARY_COMMON_STORAGE_BLOB_STORE_H_
 #define TRIBUTARY_COMMON_STORAGE_BLOB_STORE_H_
 

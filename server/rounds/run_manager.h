@@ -1,8 +1,8 @@
 // Runs and their rounds: what the gRPC service calls, one controller thread per active run behind it.
 //
 // Order: Create -> Resume (goes on with every active run of the store) -> calls from any thread -> Shutdown.
-// Threads: every method is safe from any thread. Calls may wait for the store (fsync), never for training or the network.
-// Ownership: the objects in Options are borrowed and must outlive the manager.
+// Threads: every method is safe from any thread. Calls may wait for the store (fsync), never for training or the
+// network. Ownership: the objects in Options are borrowed and must outlive the manager.
 #ifndef TRIBUTARY_SERVER_ROUNDS_RUN_MANAGER_H_
 #define TRIBUTARY_SERVER_ROUNDS_RUN_MANAGER_H_
 
@@ -44,11 +44,12 @@ class RunManager {
   virtual void Shutdown() = 0;
 
   // ---- operators
-  // Checks the plan (all faults at once: INVALID_ARGUMENT), makes the initial model, creates the run. dry_run: checks only.
+  // Checks the plan (all faults at once: INVALID_ARGUMENT), makes the initial model, creates the run. dry_run: checks
+  // only.
   virtual absl::StatusOr<std::string> StartRun(const v1::StartRunRequest& request, const std::string& actor) = 0;
   virtual absl::Status StopRun(const std::string& run, const std::string& actor) = 0;
-  // Calls `on_event` now and after every change, until it returns false or the run has ended (last call). The callback runs on a
-  // controller's thread and must not block or call back. Returns a token for Unwatch.
+  // Calls `on_event` now and after every change, until it returns false or the run has ended (last call). The callback
+  // runs on a controller's thread and must not block or call back. Returns a token for Unwatch.
   virtual absl::StatusOr<uint64_t> Watch(const std::string& run, std::function<bool(const v1::RunEvent&)> on_event) = 0;
   virtual void Unwatch(uint64_t token) = 0;
 
@@ -61,11 +62,12 @@ class RunManager {
   virtual void TaskProgressed(const std::string& client_id, const v1::TaskProgress& progress) = 0;
 
   // ---- transfers
-  // What an upload or download for a task is checked against. NOT_FOUND when unknown; PERMISSION_DENIED when not this client's.
+  // What an upload or download for a task is checked against. NOT_FOUND when unknown; PERMISSION_DENIED when not this
+  // client's.
   struct TaskTerms {
     std::string run_id, base_model_sha256, plan_sha256, encoding;
     uint64_t round = 0, parameters = 0, base_model_bytes = 0, max_examples = 0, max_weight = 0;
-    bool open = false;  // an update would still be taken now
+    bool open = false;                       // an update would still be taken now
     std::string closed_code, closed_reason;  // when not: for NotNeeded
   };
   virtual absl::StatusOr<TaskTerms> GetTask(const std::string& client_id, const std::string& task_id) = 0;

@@ -1,12 +1,12 @@
-// What the rounds need remembered. The SQLite ledger (server/ledger) implements it; tests use an in-memory fake that runs
-// the same suite. A shared database can stand behind it later.
+// What the rounds need remembered. The SQLite ledger (server/ledger) implements it; tests use an in-memory fake that
+// runs the same suite. A shared database can stand behind it later.
 //
 // Every mutation is one durable transaction: when it returns OK it survives a kill -9. States only move forward:
 //   round: selecting -> training -> aggregating -> evaluating -> committed, or -> abandoned from any of them.
 // Rows of a committed or abandoned round are frozen: what arrives later goes to AddEvent.
 // Threads: every method is safe from any thread. None calls back.
-// Errors: NOT_FOUND (no such run/round/contribution), FAILED_PRECONDITION (the state does not allow it), DATA_LOSS (what is
-// stored does not fit its digest), RESOURCE_EXHAUSTED (disk full), INTERNAL.
+// Errors: NOT_FOUND (no such run/round/contribution), FAILED_PRECONDITION (the state does not allow it), DATA_LOSS
+// (what is stored does not fit its digest), RESOURCE_EXHAUSTED (disk full), INTERNAL.
 #ifndef TRIBUTARY_SERVER_ROUNDS_STORE_H_
 #define TRIBUTARY_SERVER_ROUNDS_STORE_H_
 
@@ -26,23 +26,23 @@ struct RunRow {
   std::string plan_bytes;               // serialised RunPlan; its SHA-256 is run.plan_sha256()
   std::string receipt_certificate_pem;  // whose key signs this run's receipts and records (in the genesis record)
   uint32_t abandoned_in_a_row = 0;
-  uint64_t stalled_ms = 0;              // counted in up-time; 0 unless stalled
+  uint64_t stalled_ms = 0;  // counted in up-time; 0 unless stalled
 };
 
 struct NewRun {
-  std::string request_id;            // the same id again returns the run made before, whatever else differs
-  std::string id;                    // chosen by the caller
-  std::string plan_bytes;            // with initial_model_sha256 set; that blob exists already
+  std::string request_id;  // the same id again returns the run made before, whatever else differs
+  std::string id;          // chosen by the caller
+  std::string plan_bytes;  // with initial_model_sha256 set; that blob exists already
   std::string initial_model_sha256;
-  std::string actor;                 // for the audit, e.g. "operator/local"
+  std::string actor;  // for the audit, e.g. "operator/local"
   int64_t now_unix_ms = 0;
 };
 
 struct RoundRow {
-  v1::Round round;                       // as printed; state in words
-  std::string previous_record_sha256;    // head of the chain when the round began
-  uint64_t target = 0;                   // accepted updates that close the round
-  uint64_t training_elapsed_ms = 0;      // up-time spent in TRAINING, saved at transitions and every 5 s
+  v1::Round round;                     // as printed; state in words
+  std::string previous_record_sha256;  // head of the chain when the round began
+  uint64_t target = 0;                 // accepted updates that close the round
+  uint64_t training_elapsed_ms = 0;    // up-time spent in TRAINING, saved at transitions and every 5 s
   uint64_t selecting_elapsed_ms = 0;
 };
 
@@ -93,8 +93,8 @@ struct RoundTimes {
   std::optional<uint64_t> overhead_ms;
 };
 
-// A change to one invited client's row that is not an acceptance. Only set fields change. Ignored (OK) once the row is final
-// or the round is frozen; then the fact goes to the events.
+// A change to one invited client's row that is not an acceptance. Only set fields change. Ignored (OK) once the row is
+// final or the round is frozen; then the fact goes to the events.
 struct ContributionChange {
   std::optional<std::string> state;   // accepted_task | declined | late | dropped | rejected | not_needed
   std::optional<std::string> reason;  // "code: text"
@@ -133,12 +133,13 @@ class RunStore {
   // The one way in for an update: round still TRAINING, accepted < target, client active, row open and new, else the
   // result's kind says why not. Signs and stores the receipt in the same transaction.
   virtual absl::StatusOr<AcceptResult> AcceptUpdate(const Acceptance& acceptance) = 0;
-  // training -> aggregating. Rows still open become `final_state` (late at the deadline, not_needed when the target is reached).
+  // training -> aggregating. Rows still open become `final_state` (late at the deadline, not_needed when the target is
+  // reached).
   virtual absl::Status BeginAggregating(const std::string& run, uint64_t round, const std::string& open_rows_become,
                                         const std::string& reason, uint64_t train_ms) = 0;
   virtual absl::Status BeginEvaluating(const std::string& run, uint64_t round, const RoundResult& result) = 0;
-  // evaluating -> committed: writes metrics, updates the run (rounds_done, best_round, model), freezes the rows, appends the
-  // signed record to the chain. Returns the run as it is now.
+  // evaluating -> committed: writes metrics, updates the run (rounds_done, best_round, model), freezes the rows,
+  // appends the signed record to the chain. Returns the run as it is now.
   virtual absl::StatusOr<RunRow> CommitRound(const std::string& run, uint64_t round, const RoundEvaluation& evaluation,
                                              const RoundTimes& times, int64_t now_unix_ms) = 0;
   // any open state -> abandoned, with a record of its own. Open rows become `open_rows_become`.
