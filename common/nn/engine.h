@@ -1,0 +1,30 @@
+// What computes on this machine. The name stands in contributions, records and models: equal names, seeds and data give
+// equal bits.
+// Threads: all functions are safe from any thread; the choice is made once per process.
+#ifndef TRIBUTARY_COMMON_NN_ENGINE_H_
+#define TRIBUTARY_COMMON_NN_ENGINE_H_
+
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+
+namespace tributary::nn {
+
+// "version/instruction set/precision", e.g. "0.1.0/avx512/float32". The instruction set is the best that this CPU has,
+// or a lower one that the environment variable TRIBUTARY_ISA names (avx512, avx2, sse4, ssse3, scalar; neon on arm64).
+std::string EngineName();
+
+// INVALID_ARGUMENT when TRIBUTARY_ISA names a set that this CPU lacks or that does not exist, listing those it has; the
+// engine then uses the best one. Daemons call it at start and refuse to run.
+absl::Status CheckEngine();
+
+// The instruction sets that this CPU can run, best first.
+std::vector<std::string> SupportedIsas();
+
+// min(cores this process may use, cgroup CPU quota rounded up), at least 1.
+int DefaultThreads();
+
+}  // namespace tributary::nn
+
+#endif  // TRIBUTARY_COMMON_NN_ENGINE_H_
