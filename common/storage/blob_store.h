@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -43,6 +44,7 @@ class BlobStore {
 
  private:
   explicit BlobStore(std::string root) : root_(std::move(root)) {}
+  absl::Status MakeFolder(const std::string& sha256) const;
   const std::string root_;
 };
 
