@@ -11,7 +11,7 @@
 
 namespace tributary {
 
-// The same code, with `context: ` put before the message. OK stays OK.
+// The same code and payloads, with `context: ` put before the message. OK stays OK.
 absl::Status Annotate(const absl::Status& status, std::string_view context);
 
 // INTERNAL, UNAVAILABLE... from errno, e.g. "open /x/y: No such file or directory". NOT_FOUND for ENOENT,
