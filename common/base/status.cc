@@ -12,8 +12,11 @@ namespace tributary {
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(absl::string_view(context.data(), context.size()), ": ", status.message()));
+  absl::Status annotated(status.code(),
+                         absl::StrCat(absl::string_view(context.data(), context.size()), ": ", status.message()));
+  status.ForEachPayload(
+      [&annotated](absl::string_view url, const absl::Cord& payload) { annotated.SetPayload(url, payload); });
+  return annotated;
 }
 
 absl::Status ErrnoToStatus(int error_number, std::string_view what) {
