@@ -1,0 +1,98 @@
+// One way in for all data: a path becomes a Dataset and a report of what was found and what was left out.
+//
+//   idx        FOLDER or FILE: MNIST's format, plain or .gz. A folder may hold a training pair
+//   (train-images-idx3-ubyte,
+//              train-images.idx3-ubyte), a test pair (t10k-...), or one pair (images-idx3-ubyte). A FILE is the images
+//              file; its labels lie beside it.
+//   images     FOLDER of .png, .jpg, .jpeg: class by sub-folder, or by file-name prefix (cat.12.png is a cat).
+//   csv        FILE: a row an example, one column the label. A folder may hold train.csv and test.csv.
+//   npz        FILE: arrays x and y (or x_train, y_train, x_test, y_test).
+//   synthetic  no file: "synthetic", "synthetic:COUNT", "synthetic:COUNT:SEED": digits drawn by us (synthetic.h).
+//
+// Cleaning. What is wrong with *one example* (it does not decode, its size does not fit, its label is out of range, its
+// class name is unknown) is counted and left out, or refuses the whole load with Policy::kRefuse. What is wrong with
+// *the file* (bad magic, short, ragged rows) always refuses, with file and offset or line. Exact duplicates are counted
+// and kept: in small data sets they are ordinary, and leaving them out would change example counts behind the owner's
+// back; `drop_duplicates` leaves out all but the first.
+//
+// Order is canonical: IDX, CSV and NPZ as stored; folders a permutation seeded by the sorted names.
+// Threads: all functions are safe from any thread. Nothing is kept open. Hostile files are expected: sizes are checked
+// before memory is taken.
+#ifndef TRIBUTARY_COMMON_DATA_LOAD_H_
+#define TRIBUTARY_COMMON_DATA_LOAD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/data/dataset.h"
+
+namespace tributary::data {
+
+enum class Format { kGuess, kIdx, kImages, kCsv, kNpz, kSynthetic };
+// "idx" | "images" | "csv" | "npz" | "synthetic"; empty: kGuess. INVALID_ARGUMENT lists the known names.
+absl::StatusOr<Format> ParseFormat(std::string_view name);
+std::string_view FormatName(Format format);
+
+enum class Split { kTrain, kTest };  // which of two, where both are present; the one that is there otherwise
+enum class Policy { kSkip, kRefuse };
+
+struct LoadOptions {
+  Format format = Format::kGuess;
+  Split split = Split::kTrain;
+  // The shape that the model wants. 0: what the data have (folders: the first image's size; channels 1 when every image
+  // looked at first is gray, else 3). Folders are resized to it; other images that differ are "wrong size". For
+  // feature rows only `channels` (their length) is used, when height and width are 0 or 1.
+  size_t height = 0, width = 0, channels = 0;
+  // The run's class list: names map to their place in it. Empty: integer labels stay, names get their place in the
+  // sorted list of the names found.
+  std::vector<std::string> classes;
+  size_t num_classes = 0;    // labels must be below it (0: no check); with `classes` their count is used
+  std::string label_column;  // CSV: name or index (0-based, negative from the end); empty: "label", "class", "y",
+                             // "target" where the header has one, else the last
+  bool regression = false;   // labels are float targets
+  Policy policy = Policy::kSkip;
+  bool drop_duplicates = false;
+  uint64_t max_bytes = uint64_t{8} << 30;  // of memory for the examples; also bounds what a .gz or a zip may grow to
+};
+
+// What was found. `*_names` hold the first few offenders (at most kMaxNamed), as FILE, FILE:LINE or FILE[INDEX].
+struct Report {
+  static constexpr size_t kMaxNamed = 5;
+  struct Kind {
+    uint64_t count = 0;
+    std::vector<std::string> names;
+    void Add(std::string name);
+  };
+  uint64_t found = 0, kept = 0;
+  Kind undecodable, wrong_size, label_out_of_range, duplicates, unknown_classes;
+  std::vector<std::string> unknown_class_names;  // distinct, sorted, at most kMaxNamed
+  std::vector<uint64_t> per_class;               // kept examples by label; empty for regression
+  std::vector<std::string> warnings;             // e.g. one class only; the tail lacks classes that the head has
+
+  bool clean() const;
+  // Lines for `join` and `doctor`, without a trailing newline: "6000 of 6003 examples kept", then a line a kind.
+  std::vector<std::string> Lines() const;
+};
+
+struct LoadResult {
+  Dataset dataset;
+  Report report;
+  Format format = Format::kGuess;  // what it was taken for
+};
+
+// NOT_FOUND, PERMISSION_DENIED: the path. INVALID_ARGUMENT: the data are not what they should be, with the place; also
+// an unknown class name (its label cannot be told; every one of them is named). RESOURCE_EXHAUSTED: over max_bytes.
+// No example left is INVALID_ARGUMENT.
+absl::StatusOr<LoadResult> LoadData(const std::string& path, const LoadOptions& options);
+
+// One PNG or JPEG as a one-example Dataset without a label (labels = {0}), for `model predict`. height, width,
+// channels: the model's input; 0 keeps the file's own.
+absl::StatusOr<Dataset> DecodeImageFile(const std::string& path, size_t height, size_t width, size_t channels);
+
+}  // namespace tributary::data
+
+#endif  // TRIBUTARY_COMMON_DATA_LOAD_H_
