@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/base/status.h"
 #include "common/nn/model_description.h"
 
 namespace tributary::learning {
 
-std::vector<float> InitialParameters(const nn::ModelDescription& model, uint64_t run_seed);
+// RESOURCE_EXHAUSTED when memory does not suffice.
+absl::StatusOr<std::vector<float>> InitialParameters(const nn::ModelDescription& model, uint64_t run_seed);
 
 }  // namespace tributary::learning
 
