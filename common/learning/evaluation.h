@@ -37,9 +37,9 @@ struct Evaluation {
 };
 
 struct EvaluationOptions {
-  std::span<const uint32_t> indices;  // empty = all examples
+  std::span<const uint32_t> indices = {};  // empty = all examples
   int threads = 1;
-  std::function<bool()> stop;  // polled every batch
+  std::function<bool()> stop = {};  // polled every batch
 };
 
 // A loss that is not finite is reported as it is. FAILED_PRECONDITION: data and model do not fit, or no examples.

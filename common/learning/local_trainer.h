@@ -28,19 +28,19 @@ namespace tributary::learning {
 // What TrainLocally borrows for the call, and who trains.
 struct LocalTask {
   const nn::ModelDescription& model;
-  std::span<const float> base;        // model.parameter_count() values
-  const data::Dataset& data;          // in canonical order (design: "Validation split")
-  std::span<const uint32_t> indices;  // of the examples to use, in order; empty = all
+  std::span<const float> base;             // model.parameter_count() values
+  const data::Dataset& data;               // in canonical order (design: "Validation split")
+  std::span<const uint32_t> indices = {};  // of the examples to use, in order; empty = all
   const v1::TrainPlan& plan;
   double learning_rate = 0;  // of this round, decay applied; plan.learning_rate is not read
   uint64_t run_seed = 0;
   uint64_t round = 0;
-  std::string client_name;
+  std::string client_name = {};
   int threads = 1;
   // Polled before every micro-batch (a few milliseconds apart); true ends the training. May be empty.
-  std::function<bool()> stop;
+  std::function<bool()> stop = {};
   // After each optimiser step. Should be quick. May be empty.
-  std::function<void(uint64_t steps_done, uint64_t steps_total)> progress;
+  std::function<void(uint64_t steps_done, uint64_t steps_total)> progress = {};
   const Clock* clock = &Clock::System();  // measures train_ms; never influences the result
 };
 

@@ -148,9 +148,8 @@ absl::Status Simulation::Test(SimulatedRound* out) const {
   const uint32_t every = input_.plan.evaluate().every();
   const bool due = every > 0 && (out->round % every == 0 || out->round == input_.plan.rounds());
   if (input_.test == nullptr || !due) return absl::OkStatus();
-  TRB_ASSIGN_OR_RETURN(
-      const Evaluation test,
-      Evaluate(model_, parameters_, *input_.test, {.indices = {}, .threads = input_.threads, .stop = input_.stop}));
+  TRB_ASSIGN_OR_RETURN(const Evaluation test,
+                       Evaluate(model_, parameters_, *input_.test, {.threads = input_.threads, .stop = input_.stop}));
   out->test_loss = test.loss;
   out->test_accuracy = test.accuracy;
   return absl::OkStatus();

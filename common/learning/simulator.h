@@ -26,11 +26,11 @@ namespace tributary::learning {
 struct SimulationInput {
   const v1::RunPlan& plan;
   const data::Dataset& train;
-  std::vector<std::vector<uint32_t>> parts;  // one a client: indices into `train`
-  const data::Dataset* test = nullptr;       // null: no test metrics
-  std::vector<float> initial_parameters;     // empty = InitialParameters of the plan's seed
+  std::vector<std::vector<uint32_t>> parts;    // one a client: indices into `train`
+  const data::Dataset* test = nullptr;         // null: no test metrics
+  std::vector<float> initial_parameters = {};  // empty = InitialParameters of the plan's seed
   int threads = 1;
-  std::function<bool()> stop;  // may be empty; safe from several threads
+  std::function<bool()> stop = {};  // may be empty; safe from several threads
   const Clock* clock = &Clock::System();
 };
 
