@@ -1,0 +1,61 @@
+// A key with its certificate and its CA on disk, replaced all at once: the readers (gRPC's file watcher, OpenSSL) see
+// the old three or the new three, never a mixture, and a crash at any instant leaves one of the two.
+//
+//   ROOT/current -> versions/N             a symbolic link, swapped by rename
+//   ROOT/versions/N/{key.pem (0600), certificate.pem, ca.pem}
+//   ROOT/pending/{key.pem, request.pem}    a key whose certificate has been asked for and not yet come
+//
+// ROOT is made 0700. One writer at a time; readers need no lock.
+// Errors: NOT_FOUND (nothing installed), PERMISSION_DENIED (key readable by others), INVALID_ARGUMENT (the files do not
+// belong together), and those of common/base/files.h.
+#ifndef TRIBUTARY_COMMON_CRYPTO_CREDENTIAL_DIRECTORY_H_
+#define TRIBUTARY_COMMON_CRYPTO_CREDENTIAL_DIRECTORY_H_
+
+#include <string>
+
+#include "common/base/status.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/key.h"
+
+namespace tributary::crypto {
+
+struct Credential {
+  PrivateKey key;
+  Certificate certificate;
+  Certificate ca;
+};
+
+struct PendingRequest {
+  PrivateKey key;
+  std::string request_pem;
+};
+
+class CredentialDirectory {
+ public:
+  explicit CredentialDirectory(std::string root) : root_(std::move(root)) {}
+
+  const std::string& root() const { return root_; }
+  std::string key_path() const { return root_ + "/current/key.pem"; }
+  std::string certificate_path() const { return root_ + "/current/certificate.pem"; }
+  std::string ca_path() const { return root_ + "/current/ca.pem"; }
+
+  // What is installed, checked: key private, certificate of that key, signed by that CA.
+  absl::StatusOr<Credential> Load() const;
+  // Writes a new version, syncs it, swaps the link, removes all versions but the newest two.
+  absl::Status Install(const Credential& credential);
+
+  // The key and request that wait for an answer, or new ones, synced before this returns.
+  absl::StatusOr<PendingRequest> PreparePending();
+  // Installs the pending key with what was issued for it, then drops the pending files. FAILED_PRECONDITION when there
+  // is no pending key; INVALID_ARGUMENT when the certificate is not for it or not signed by `ca`.
+  absl::Status InstallPending(const Certificate& certificate, const Certificate& ca);
+  // After a definitive refusal. Absent is OK.
+  absl::Status DropPending();
+
+ private:
+  const std::string root_;
+};
+
+}  // namespace tributary::crypto
+
+#endif  // TRIBUTARY_COMMON_CRYPTO_CREDENTIAL_DIRECTORY_H_

@@ -1,0 +1,20 @@
+// Sizes and times of the wire (docs/protocol.md). Both ends use the same.
+#ifndef TRIBUTARY_COMMON_RPC_LIMITS_H_
+#define TRIBUTARY_COMMON_RPC_LIMITS_H_
+
+namespace tributary::rpc {
+
+inline constexpr unsigned kProtocolVersion = 1;
+// Data bytes of one chunk, both ways.
+inline constexpr int kChunkBytes = 256 * 1024;
+// Largest message on the main port, and on the enrolment port.
+inline constexpr int kMaxMessageBytes = 1024 * 1024;
+inline constexpr int kMaxEnrolmentMessageBytes = 16 * 1024;
+// A silent peer gets a ping after the first and is given up after both: noticed within 30 s.
+inline constexpr int kKeepaliveTimeMs = 20'000;
+inline constexpr int kKeepaliveTimeoutMs = 8'000;
+inline constexpr int kHandshakeTimeoutMs = 10'000;
+
+}  // namespace tributary::rpc
+
+#endif  // TRIBUTARY_COMMON_RPC_LIMITS_H_

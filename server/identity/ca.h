@@ -1,0 +1,81 @@
+// The federation's certificate authority and the files that `init` makes:
+//
+//   DIR/pki/ca/{ca.key (0600), ca.crt}     10 years; ca.key signs every certificate of the federation
+//   DIR/pki/server/                        CredentialDirectory: what both listeners show; 90 days, renewed
+//   DIR/pki/receipt/{receipt.key (0600), receipt.crt}   signs receipts and records; 10 years, not renewed: histories
+//                                          are checked against it
+//   DIR/pki/operator/                      CredentialDirectory of the operator "local"; 30 days, renewed
+//
+// Whoever can read DIR/pki owns the federation.
+// Threads: immutable after loading; safe from any thread. The clock and randomness are borrowed and must outlive it.
+#ifndef TRIBUTARY_SERVER_IDENTITY_CA_H_
+#define TRIBUTARY_SERVER_IDENTITY_CA_H_
+
+#include <memory>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/certificate_issuer.h"
+#include "common/crypto/credential_directory.h"
+#include "common/crypto/key.h"
+#include "common/crypto/secure_random.h"
+#include "server/identity/federation.h"
+#include "server/identity/identity_store.h"
+
+namespace tributary::identity {
+
+inline constexpr absl::Duration kAuthorityLife = absl::Hours(24 * 3653);
+inline constexpr absl::Duration kServerLife = absl::Hours(24 * 90);
+inline constexpr absl::Duration kPeerLife = absl::Hours(24 * 30);
+// Certificates are good from a little before they are made: the clocks of a federation differ.
+inline constexpr absl::Duration kClockSkew = absl::Minutes(5);
+// Name of the operator that `init` makes.
+inline constexpr char kLocalOperator[] = "local";
+
+crypto::CredentialDirectory ServerCredentialDirectory(const std::string& directory);
+crypto::CredentialDirectory OperatorCredentialDirectory(const std::string& directory);
+
+// Key and certificate that sign receipts and records. Errors as PrivateKey::Load.
+absl::StatusOr<crypto::Issuer> LoadReceiptSigner(const std::string& directory);
+
+class CertificateAuthority {
+ public:
+  // Makes DIR/pki/ca. ALREADY_EXISTS when there is one.
+  static absl::StatusOr<std::unique_ptr<CertificateAuthority>> Create(const std::string& directory,
+                                                                      const std::string& federation, const Clock& clock,
+                                                                      crypto::SecureRandom& random);
+  // PERMISSION_DENIED when ca.key is readable by others; NOT_FOUND; INVALID_ARGUMENT when key and certificate differ.
+  static absl::StatusOr<std::unique_ptr<CertificateAuthority>> Load(const std::string& directory,
+                                                                    const std::string& federation, const Clock& clock,
+                                                                    crypto::SecureRandom& random);
+
+  const crypto::Certificate& certificate() const { return issuer_.certificate; }
+
+  // 30 days, URI spiffe://<federation>/<role>/<id>.
+  absl::StatusOr<crypto::Certificate> IssuePeer(const crypto::PublicKey& key, Role role, const std::string& id,
+                                                const std::string& name) const;
+  // 90 days, URI spiffe://<federation>/coordinator and all ServerNames.
+  absl::StatusOr<crypto::Certificate> IssueServer(const crypto::PublicKey& key, const Federation& federation) const;
+  absl::StatusOr<crypto::Certificate> IssueReceipt(const crypto::PublicKey& key) const;
+
+ private:
+  CertificateAuthority(crypto::Issuer issuer, std::string federation, const Clock& clock, crypto::SecureRandom& random)
+      : issuer_(std::move(issuer)), federation_(std::move(federation)), clock_(clock), random_(random) {}
+  absl::StatusOr<crypto::Certificate> IssueFor(const crypto::PublicKey& key, crypto::CertificateTerms terms,
+                                               absl::Duration life) const;
+
+  const crypto::Issuer issuer_;
+  const std::string federation_;
+  const Clock& clock_;
+  crypto::SecureRandom& random_;
+};
+
+// How a certificate is kept in the store.
+CertificateRow ToRow(const crypto::Certificate& certificate, Role role, const std::string& subject_id,
+                     const std::string& request_sha256, int64_t issued_unix_ms);
+
+}  // namespace tributary::identity
+
+#endif  // TRIBUTARY_SERVER_IDENTITY_CA_H_
