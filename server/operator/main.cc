@@ -1,0 +1,19 @@
+// `tributary`: the operator's command line. Everything it does goes over gRPC to the coordinator; model eval, predict,
+// simulate and demo work here.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "server/operator/cli.h"
+
+int main(int argc, char** argv) {
+  tributary::op::Context context{std::cout, std::cerr};
+  context.out_is_terminal = isatty(STDOUT_FILENO) == 1;
+  if (const char* dir = std::getenv("TRIBUTARY_DIR")) context.dir = dir;
+  context.connect = tributary::op::OperatorApi::Connect;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return tributary::op::RunCommandLine({argv + 1, argv + argc}, self.parent_path().string(), &context);
+}
