@@ -1,0 +1,64 @@
+#include "common/nn/engine.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/nn/kernels/kernels.h"
+
+namespace tributary::nn {
+namespace {
+
+int UsableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// cgroup v2's "quota period" or v1's two files; 0 when there is no limit.
+double CgroupCores() {
+  std::string quota;
+  double period = 0;
+  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> quota >> period) {
+    return quota == "max" || period <= 0 ? 0 : std::atof(quota.c_str()) / period;
+  }
+  double v1_quota = 0;
+  std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  if (quota_file >> v1_quota && period_file >> period && v1_quota > 0 && period > 0) return v1_quota / period;
+  return 0;
+}
+
+}  // namespace
+
+std::string EngineName() { return absl::StrCat(TRIBUTARY_VERSION, "/", FindKernels()->isa, "/float32"); }
+
+absl::Status CheckEngine() {
+  const char* wanted = std::getenv("TRIBUTARY_ISA");
+  if (wanted == nullptr || FindKernels(wanted) != nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "TRIBUTARY_ISA=", wanted, " is not one that this CPU can run: ", absl::StrJoin(SupportedIsas(), ", ")));
+}
+
+std::vector<std::string> SupportedIsas() {
+  size_t count = 0;
+  const Kernels* const* tables = SupportedKernels(&count);
+  std::vector<std::string> names;
+  for (size_t i = 0; i < count; ++i) names.emplace_back(tables[i]->isa);
+  return names;
+}
+
+int DefaultThreads() {
+  const int cores = UsableCores();
+  const double quota = CgroupCores();
+  if (quota <= 0) return cores;
+  return std::clamp(static_cast<int>(quota + 0.999), 1, cores);
+}
+
+}  // namespace tributary::nn

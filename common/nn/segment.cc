@@ -1,0 +1,56 @@
+#include "common/nn/segment.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/base/status.h"
+
+namespace tributary::nn {
+
+AlignedFloats::AlignedFloats(size_t n) : size_(n) {
+  if (n == 0) return;
+  const size_t bytes = (n * sizeof(float) + 63) / 64 * 64;
+  data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
+  if (data_ == nullptr) throw std::bad_alloc();
+  std::memset(data_.get(), 0, bytes);
+}
+
+void ScratchNeeds::Cover(const ScratchNeeds& other) {
+  gemm = std::max(gemm, other.gemm);
+  padded = std::max(padded, other.padded);
+  expanded = std::max(expanded, other.expanded);
+  tile = std::max(tile, other.tile);
+  gradient = std::max(gradient, other.gradient);
+}
+
+void ApplyActivation(const Kernels& kernels, Activation activation, float* y, size_t n) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return kernels.relu(y, n);
+    case Activation::kSigmoid:
+      return kernels.sigmoid(y, n);
+    case Activation::kTanh:
+      return kernels.tanh(y, n);
+    case Activation::kSoftmax:
+      TRB_CHECK(false);
+  }
+}
+
+void ActivationBackward(const Kernels& kernels, Activation activation, const float* y, float* dy, size_t n) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return kernels.relu_backward(y, dy, n);
+    case Activation::kSigmoid:
+      return kernels.sigmoid_backward(y, dy, n);
+    case Activation::kTanh:
+      return kernels.tanh_backward(y, dy, n);
+    case Activation::kSoftmax:
+      TRB_CHECK(false);
+  }
+}
+
+}  // namespace tributary::nn

@@ -1,0 +1,100 @@
+// A stretch of layers that the network works as one. Inside common/nn only.
+//
+// Two kinds. A local segment (convolutions, pools, activations, dropout) takes an image through all its layers while it
+// is in cache, images dealt out in fixed chunks. A dense segment works the whole batch as one product.
+#ifndef TRIBUTARY_COMMON_NN_SEGMENT_H_
+#define TRIBUTARY_COMMON_NN_SEGMENT_H_
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "common/base/random.h"
+#include "common/nn/kernels/kernels.h"
+#include "common/nn/model_description.h"
+#include "common/nn/network.h"
+
+namespace tributary::nn {
+
+// Floats on a cache line's boundary, zero at first. Throws bad_alloc (caught in Network::Create).
+class AlignedFloats {
+ public:
+  AlignedFloats() = default;
+  explicit AlignedFloats(size_t n);
+  float* data() { return data_.get(); }
+  const float* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
+  std::unique_ptr<float, Free> data_;
+  size_t size_ = 0;
+};
+
+// Floats of scratch that one worker needs.
+struct ScratchNeeds {
+  size_t gemm = 0, padded = 0, expanded = 0, tile = 0, gradient = 0;
+  void Cover(const ScratchNeeds& other);
+};
+
+// One worker's scratch. Nothing in it outlives a task.
+struct Worker {
+  explicit Worker(const ScratchNeeds& needs)
+      : gemm(needs.gemm),
+        padded(needs.padded),
+        expanded(needs.expanded),
+        tile(needs.tile),
+        gradient{AlignedFloats(needs.gradient), AlignedFloats(needs.gradient)} {}
+  AlignedFloats gemm, padded, expanded, tile;
+  AlignedFloats gradient[2];  // of one image between two layers
+};
+
+// What one forward or backward pass over a batch needs to know. Everything is borrowed.
+struct Pass {
+  const Kernels& kernels;
+  int threads;
+  std::span<Worker> workers;
+  size_t n;  // examples, at most Options::max_batch
+  bool training;
+  StepInfo info;
+  const Rng& dropout;
+  const float* parameters;
+  float* gradients;  // null when not training
+  bool overwrite;    // gradients: write, do not add
+};
+
+class Segment {
+ public:
+  virtual ~Segment() = default;
+  // [n, in] -> [n, out]; the result lives until the next Forward.
+  virtual const float* Forward(const Pass& pass, const float* x) = 0;
+  // Takes gradient() and the x of the last Forward; adds to (or writes) pass.gradients; writes dx unless null. Spoils
+  // gradient().
+  virtual void Backward(const Pass& pass, const float* x, float* dx) = 0;
+  // [n, out]: the caller writes d loss / d output here before Backward.
+  virtual float* gradient() = 0;
+  virtual ScratchNeeds scratch(const Kernels& kernels) const = 0;
+};
+
+// y = f(y) and dy = dy f'(x), by name. Not softmax.
+void ApplyActivation(const Kernels& kernels, Activation activation, float* y, size_t n);
+void ActivationBackward(const Kernels& kernels, Activation activation, const float* y, float* dy, size_t n);
+
+// `layer` is dense; its activation is applied unless it is the model's last (`head` applies that one).
+std::unique_ptr<Segment> MakeDenseSegment(const LayerSpec& layer, bool is_last, size_t max_batch, bool training);
+// Consecutive layers, none dense, none flatten. `is_last`: the last of them is the model's last.
+// An example takes `dropout_blocks_per_example` Philox blocks in the whole model, this segment those from
+// `dropout_block_begin` on.
+std::unique_ptr<Segment> MakeLocalSegment(std::vector<LayerSpec> layers, bool is_last, size_t max_batch, bool training,
+                                          size_t dropout_block_begin, size_t dropout_blocks_per_example);
+// Philox blocks (4 words) that one example's mask takes in this layer; 0 for other layers.
+size_t DropoutBlocks(const LayerSpec& layer);
+
+}  // namespace tributary::nn
+
+#endif  // TRIBUTARY_COMMON_NN_SEGMENT_H_
