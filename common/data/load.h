@@ -9,11 +9,12 @@
 //   npz        FILE: arrays x and y (or x_train, y_train, x_test, y_test).
 //   synthetic  no file: "synthetic", "synthetic:COUNT", "synthetic:COUNT:SEED": digits drawn by us (synthetic.h).
 //
-// Cleaning. What is wrong with *one example* (it does not decode, its size does not fit, its label is out of range, its
-// class name is unknown) is counted and left out, or refuses the whole load with Policy::kRefuse. What is wrong with
-// *the file* (bad magic, short, ragged rows) always refuses, with file and offset or line. Exact duplicates are counted
-// and kept: in small data sets they are ordinary, and leaving them out would change example counts behind the owner's
-// back; `drop_duplicates` leaves out all but the first.
+// Cleaning. What is wrong with *one example* (it does not decode, it is too large, its label is out of range) is
+// counted and left out, or refuses the whole load with Policy::kRefuse. What is wrong with *the file* (bad magic,
+// short, ragged rows, images of another size than asked for) always refuses, with file and offset or line. A class name
+// that is not in `classes` refuses unless `unknown_classes` says otherwise: leaving a class out silently would train
+// another model than the run describes. Exact duplicates are counted and kept unless `duplicates` says otherwise: in
+// small data sets they are ordinary, and leaving them out would change example counts behind the owner's back.
 //
 // Order is canonical: IDX, CSV and NPZ as stored; folders a permutation seeded by the sorted names.
 // Threads: all functions are safe from any thread. Nothing is kept open. Hostile files are expected: sizes are checked
@@ -39,13 +40,13 @@ std::string_view FormatName(Format format);
 
 enum class Split { kTrain, kTest };  // which of two, where both are present; the one that is there otherwise
 enum class Policy { kSkip, kRefuse };
+enum class Duplicates { kKeep, kSkip, kRefuse };
 
 struct LoadOptions {
   Format format = Format::kGuess;
   Split split = Split::kTrain;
-  // The shape that the model wants. 0: what the data have (folders: the first image's size; channels 1 when every image
-  // looked at first is gray, else 3). Folders are resized to it; other images that differ are "wrong size". For
-  // feature rows only `channels` (their length) is used, when height and width are 0 or 1.
+  // The shape that the model wants. 0: what the data have (folders: the first image's size and 1 channel if it is gray,
+  // else 3). Folders of images are resized to it; rows of as many numbers are taken as images of that shape.
   size_t height = 0, width = 0, channels = 0;
   // The run's class list: names map to their place in it. Empty: integer labels stay, names get their place in the
   // sorted list of the names found.
@@ -55,7 +56,8 @@ struct LoadOptions {
                              // "target" where the header has one, else the last
   bool regression = false;   // labels are float targets
   Policy policy = Policy::kSkip;
-  bool drop_duplicates = false;
+  Policy unknown_classes = Policy::kRefuse;
+  Duplicates duplicates = Duplicates::kKeep;
   uint64_t max_bytes = uint64_t{8} << 30;  // of memory for the examples; also bounds what a .gz or a zip may grow to
 };
 
@@ -85,9 +87,13 @@ struct LoadResult {
 };
 
 // NOT_FOUND, PERMISSION_DENIED: the path. INVALID_ARGUMENT: the data are not what they should be, with the place; also
-// an unknown class name (its label cannot be told; every one of them is named). RESOURCE_EXHAUSTED: over max_bytes.
-// No example left is INVALID_ARGUMENT.
+// when no example is left. RESOURCE_EXHAUSTED: over max_bytes.
 absl::StatusOr<LoadResult> LoadData(const std::string& path, const LoadOptions& options);
+
+// Gives `data` the class list of a run: labels are moved by name from data->classes (loaded without a list) to their
+// place in `classes`. Integer labels keep their number and get the names. INVALID_ARGUMENT, with `data` unchanged,
+// names the classes that the list does not have.
+absl::Status MapClasses(const std::vector<std::string>& classes, Dataset* data);
 
 // One PNG or JPEG as a one-example Dataset without a label (labels = {0}), for `model predict`. height, width,
 // channels: the model's input; 0 keeps the file's own.
