@@ -111,8 +111,7 @@ absl::Status CredentialDirectory::InstallPending(const Certificate& certificate,
   auto key = PrivateKey::Load(root_ + "/pending/key.pem");
   if (absl::IsNotFound(key.status())) return absl::FailedPreconditionError(absl::StrCat(root_, ": no key is pending"));
   TRB_RETURN_IF_ERROR(key.status());
-  TRB_RETURN_IF_ERROR(Install(Credential{*std::move(key), certificate, ca}));
-  return DropPending();
+  return Install(Credential{*std::move(key), certificate, ca});
 }
 
 absl::Status CredentialDirectory::DropPending() {

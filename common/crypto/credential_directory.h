@@ -46,10 +46,11 @@ class CredentialDirectory {
 
   // The key and request that wait for an answer, or new ones, synced before this returns.
   absl::StatusOr<PendingRequest> PreparePending();
-  // Installs the pending key with what was issued for it, then drops the pending files. FAILED_PRECONDITION when there
-  // is no pending key; INVALID_ARGUMENT when the certificate is not for it or not signed by `ca`.
+  // Installs the pending key with what was issued for it; the pending files stay until DropPending, so that the caller
+  // can put more in place first. FAILED_PRECONDITION when there is no pending key; INVALID_ARGUMENT when the
+  // certificate is not for it or not signed by `ca`.
   absl::Status InstallPending(const Certificate& certificate, const Certificate& ca);
-  // After a definitive refusal. Absent is OK.
+  // After a definitive refusal, or once all is in place. Absent is OK.
   absl::Status DropPending();
 
  private:

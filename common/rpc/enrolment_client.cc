@@ -1,0 +1,181 @@
+#include "common/rpc/enrolment_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/names.h"
+#include "common/rpc/credentials.h"
+#include "common/rpc/deadline.h"
+#include "common/rpc/limits.h"
+#include "common/rpc/status_codes.h"
+#include "tributary/v1/enrolment.grpc.pb.h"
+#include "tributary/v1/federation.grpc.pb.h"
+
+namespace tributary::rpc {
+namespace {
+
+constexpr uint64_t kMaxIdentityBytes = 16384;
+
+std::string IdentityPath(const std::string& root) { return root + "/identity.json"; }
+
+std::string WordFor(crypto::InvitedRole role) { return role == crypto::InvitedRole::kClient ? "client" : "operator"; }
+
+// gRPC reports a server that is not who it should be as UNAVAILABLE, like one that is not there; only the text tells.
+// tests/common/rpc/enrolment_client_test.cc holds it to what this version of gRPC says.
+bool IsWrongServer(const absl::Status& status) {
+  const std::string message(status.message());
+  return absl::IsUnavailable(status) && (message.find("certificate verify failed") != std::string::npos ||
+                                         message.find("CERTIFICATE_VERIFY_FAILED") != std::string::npos ||
+                                         message.find("Hostname Verification Check failed") != std::string::npos);
+}
+
+// An answer that a retry cannot change. Anything else (no answer, or trouble on the other side) keeps key and request.
+bool IsDefinitive(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsInvalidArgument(status);
+}
+
+absl::Status CheckInvitation(const crypto::Invitation& invitation, const JoinOptions& options, const Clock& clock) {
+  if (invitation.role != options.role) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "this invitation is for a", invitation.role == crypto::InvitedRole::kClient ? " " : "n ",
+        WordFor(invitation.role), ": use `",
+        invitation.role == crypto::InvitedRole::kClient ? "tributary-client join" : "tributary join", "`"));
+  }
+  if (clock.Now() >= invitation.expires)
+    return absl::PermissionDeniedError(absl::StrCat("the invitation expired at ",
+                                                    absl::FormatTime(invitation.expires, absl::UTCTimeZone()),
+                                                    ": ask the operator for a new one"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation, const std::string& request_pem,
+                                            const JoinOptions& options) {
+  TRB_ASSIGN_OR_RETURN(auto channel, OpenEnrolmentChannel(invitation.enrol_endpoint, invitation.ca_certificate_pem));
+  v1::EnrolRequest request;
+  request.set_token_id(invitation.token_id);
+  request.set_secret(invitation.secret);
+  request.set_csr_pem(request_pem);
+  request.set_version(options.version);
+  request.set_protocol_version(kProtocolVersion);
+  grpc::ClientContext context;
+  SetTimeout(options.timeout, &context);
+  v1::EnrolResponse response;
+  absl::Status status = FromGrpc(v1::EnrolmentService::NewStub(channel)->Enrol(&context, request, &response));
+  if (IsWrongServer(status))
+    status = absl::PermissionDeniedError(
+        absl::StrCat("the server at ", invitation.enrol_endpoint,
+                     " is not the coordinator that this invitation names: ask the operator for a new one"));
+  if (!status.ok()) return Annotate(status, absl::StrCat("enrol at ", invitation.enrol_endpoint));
+  return response;
+}
+
+// What the coordinator answered has to fit what the invitation pins.
+absl::StatusOr<LocalIdentity> Accept(const v1::EnrolResponse& response, const crypto::Invitation& invitation,
+                                     crypto::CredentialDirectory* directory) {
+  TRB_ASSIGN_OR_RETURN(const auto pinned, crypto::Certificate::FromPem(invitation.ca_certificate_pem));
+  TRB_ASSIGN_OR_RETURN(const auto certificate, crypto::Certificate::FromPem(response.certificate_pem()));
+  if (response.role() != WordFor(invitation.role) || !IsValidName(response.name()) || !IsValidName(response.id()) ||
+      !IsValidName(response.federation()))
+    return absl::InternalError("the coordinator's answer to the enrolment makes no sense");
+  LocalIdentity out{response.id(),         response.name(),          response.role(),
+                    response.federation(), invitation.main_endpoint, invitation.enrol_endpoint};
+  TRB_RETURN_IF_ERROR(directory->InstallPending(certificate, pinned));
+  TRB_RETURN_IF_ERROR(StoreLocalIdentity(directory->root(), out));
+  TRB_RETURN_IF_ERROR(directory->DropPending());
+  return out;
+}
+
+// A pending key that is installed already was left by a crash just before its removal; asking again with it would give
+// the certificate that is to be renewed.
+absl::StatusOr<crypto::PendingRequest> PrepareRenewal(const crypto::Credential& current,
+                                                      crypto::CredentialDirectory* directory) {
+  TRB_ASSIGN_OR_RETURN(crypto::PendingRequest pending, directory->PreparePending());
+  if (!current.certificate.Certifies(pending.key)) return pending;
+  TRB_RETURN_IF_ERROR(directory->DropPending());
+  return directory->PreparePending();
+}
+
+absl::Status CallRenew(const std::string& endpoint, const std::string& request_pem, absl::Duration timeout,
+                       const crypto::CredentialDirectory& directory, v1::RenewResponse* response) {
+  TRB_ASSIGN_OR_RETURN(auto channel, OpenChannel(endpoint, directory));
+  v1::RenewRequest request;
+  request.set_csr_pem(request_pem);
+  grpc::ClientContext context;
+  SetTimeout(timeout, &context);
+  return FromGrpc(v1::FederationService::NewStub(channel)->Renew(&context, request, response));
+}
+
+}  // namespace
+
+absl::StatusOr<LocalIdentity> LoadLocalIdentity(const std::string& root) {
+  const std::string path = IdentityPath(root);
+  TRB_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIdentityBytes));
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  LocalIdentity out;
+  const std::pair<const char*, std::string*> fields[] = {
+      {"id", &out.id},
+      {"name", &out.name},
+      {"role", &out.role},
+      {"federation", &out.federation},
+      {"main_endpoint", &out.main_endpoint},
+      {"enrol_endpoint", &out.enrol_endpoint},
+  };
+  for (const auto& [key, value] : fields) {
+    const auto* text_value = json.is_object() && json.contains(key) ? json[key].get_ptr<const std::string*>() : nullptr;
+    if (text_value == nullptr) return absl::InvalidArgumentError(absl::StrCat(path, ": no text \"", key, "\""));
+    *value = *text_value;
+  }
+  return out;
+}
+
+absl::Status StoreLocalIdentity(const std::string& root, const LocalIdentity& identity) {
+  const nlohmann::ordered_json json = {
+      {"id", identity.id},
+      {"name", identity.name},
+      {"role", identity.role},
+      {"federation", identity.federation},
+      {"main_endpoint", identity.main_endpoint},
+      {"enrol_endpoint", identity.enrol_endpoint},
+  };
+  return WriteFileDurably(IdentityPath(root), json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n",
+                          0600);
+}
+
+absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text, const std::string& root,
+                                             const JoinOptions& options, const Clock& clock) {
+  if (FileExists(IdentityPath(root)))
+    return absl::AlreadyExistsError(
+        absl::StrCat(root, " has joined a federation before: use another directory, or remove this one first"));
+  TRB_ASSIGN_OR_RETURN(const crypto::Invitation invitation, crypto::ParseInvitation(invitation_text));
+  TRB_RETURN_IF_ERROR(CheckInvitation(invitation, options, clock));
+  crypto::CredentialDirectory directory(root);
+  TRB_ASSIGN_OR_RETURN(const crypto::PendingRequest pending, directory.PreparePending());
+  absl::StatusOr<v1::EnrolResponse> response = CallEnrol(invitation, pending.request_pem, options);
+  if (!response.ok()) {
+    if (IsDefinitive(response.status())) TRB_RETURN_IF_ERROR(directory.DropPending());
+    return response.status();
+  }
+  return Accept(*response, invitation, &directory);
+}
+
+absl::Status RenewCredential(const std::string& endpoint, const std::string& root, absl::Duration timeout) {
+  crypto::CredentialDirectory directory(root);
+  TRB_ASSIGN_OR_RETURN(const crypto::Credential current, directory.Load());
+  TRB_ASSIGN_OR_RETURN(const crypto::PendingRequest pending, PrepareRenewal(current, &directory));
+  v1::RenewResponse response;
+  const absl::Status status = CallRenew(endpoint, pending.request_pem, timeout, directory, &response);
+  if (!status.ok()) {
+    if (IsDefinitive(status)) TRB_RETURN_IF_ERROR(directory.DropPending());
+    return Annotate(status, absl::StrCat("renew at ", endpoint));
+  }
+  TRB_ASSIGN_OR_RETURN(const auto certificate, crypto::Certificate::FromPem(response.certificate_pem()));
+  TRB_RETURN_IF_ERROR(directory.InstallPending(certificate, current.ca));
+  return directory.DropPending();
+}
+
+}  // namespace tributary::rpc
