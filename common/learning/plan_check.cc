@@ -36,7 +36,8 @@ void CheckModel(const v1::RunPlan& plan, Faults* faults) {
   if (!plan.has_model()) return faults->Require(false, "model", "is missing");
   const auto model = nn::ModelDescription::FromProto(plan.model());
   if (model.ok()) return;
-  for (const std::string_view line : absl::StrSplit(model.status().message(), '\n', absl::SkipEmpty())) {
+  for (const std::string& line :
+       std::vector<std::string>(absl::StrSplit(model.status().message(), '\n', absl::SkipEmpty()))) {
     faults->Require(false, "model", line);
   }
 }

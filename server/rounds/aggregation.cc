@@ -1,0 +1,108 @@
+#include "server/rounds/aggregation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "common/learning/fedavg.h"
+#include "common/storage/blob_store.h"
+#include "common/update/update_codec.h"
+
+namespace tributary::rounds {
+namespace {
+
+std::vector<const v1::Contribution*> Accepted(const std::vector<v1::Contribution>& rows) {
+  std::vector<const v1::Contribution*> accepted;
+  for (const v1::Contribution& row : rows) {
+    if (row.state() == "accepted") accepted.push_back(&row);
+  }
+  std::sort(accepted.begin(), accepted.end(), [](const auto* a, const auto* b) { return a->client() < b->client(); });
+  return accepted;
+}
+
+absl::Status AddUpdate(const v1::Contribution& row, uint64_t parameters, storage::BlobStore* blobs,
+                       learning::AggregationStrategy* strategy) {
+  TRB_ASSIGN_OR_RETURN(update::DeltaDecoder decoder,
+                       update::DeltaDecoder::Create(update::kDefaultEncoding, parameters));
+  TRB_RETURN_IF_ERROR(strategy->Begin(row.weight()));
+  const auto sink = [strategy](size_t offset, std::span<const float> values) {
+    return strategy->AddChunk(offset, values);
+  };
+  TRB_RETURN_IF_ERROR(
+      blobs->Read(row.update_sha256(), [&](std::string_view piece) { return decoder.Consume(piece, sink); }));
+  TRB_RETURN_IF_ERROR(decoder.Finish());
+  return strategy->End();
+}
+
+// Of the average delta, which is what the new model differs by when the server's rate is 1.
+double DifferenceNorm(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+    sum += d * d;
+  }
+  return std::sqrt(sum);
+}
+
+// Which field of a contribution, when it has it.
+using Reader = std::optional<double> (*)(const v1::Contribution&);
+
+std::optional<double> WeightedMean(const std::vector<const v1::Contribution*>& accepted, Reader value) {
+  double sum = 0, weights = 0;
+  for (const v1::Contribution* row : accepted) {
+    const std::optional<double> v = value(*row);
+    if (!v.has_value()) continue;
+    sum += *v * static_cast<double>(row->weight());
+    weights += static_cast<double>(row->weight());
+  }
+  if (weights == 0) return std::nullopt;
+  return sum / weights;
+}
+
+}  // namespace
+
+void FillMeans(const std::vector<v1::Contribution>& rows, RoundResult* result) {
+  const auto accepted = Accepted(rows);
+  result->examples = 0;
+  for (const v1::Contribution* row : accepted) result->examples += row->weight();
+  result->train_loss = WeightedMean(accepted, [](const v1::Contribution& c) {
+    return c.has_train_loss() ? std::optional<double>(c.train_loss()) : std::nullopt;
+  });
+  result->validation_loss = WeightedMean(accepted, [](const v1::Contribution& c) {
+    return c.has_validation_loss() ? std::optional<double>(c.validation_loss()) : std::nullopt;
+  });
+  result->validation_accuracy = WeightedMean(accepted, [](const v1::Contribution& c) {
+    return c.has_validation_accuracy() ? std::optional<double>(c.validation_accuracy()) : std::nullopt;
+  });
+}
+
+absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::string& base_model_sha256,
+                                           const std::vector<v1::Contribution>& rows, storage::BlobStore* blobs,
+                                           const std::function<bool()>& cancelled) {
+  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<learning::AggregationStrategy> strategy,
+                       learning::CreateStrategy(spec.plan.aggregate().strategy(), spec.parameters()));
+  for (const v1::Contribution* row : Accepted(rows)) {
+    if (cancelled && cancelled()) return absl::CancelledError("aggregation was interrupted");
+    if (absl::Status added = AddUpdate(*row, spec.parameters(), blobs, strategy.get()); !added.ok()) {
+      return Annotate(added, absl::StrCat("update of ", row->client()));
+    }
+  }
+  std::vector<float> base, model;
+  {
+    TRB_ASSIGN_OR_RETURN(const std::string bytes, blobs->Get(base_model_sha256));
+    TRB_ASSIGN_OR_RETURN(base, update::DecodeParameters(bytes, spec.parameters()));
+  }
+  const double rate = spec.plan.aggregate().server_learning_rate();
+  TRB_ASSIGN_OR_RETURN(model, strategy->Finish(base, rate));
+  RoundResult result;
+  result.model_norm = DifferenceNorm(model, base) / rate;
+  FillMeans(rows, &result);
+  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs->Put(update::EncodeParameters(model)));
+  return result;
+}
+
+}  // namespace tributary::rounds
