@@ -199,6 +199,10 @@ absl::StatusOr<LocalResult> LocalTraining::TakeResult() {
   for (size_t i = 0; i < local.size(); ++i) result_.delta[i] = local[i] - task_.base[i];
   result_.update_norm = update::EuclideanNorm(result_.delta);
   if (!std::isfinite(result_.update_norm)) return absl::OutOfRangeError("the trained model is not finite");
+  const auto too_large = [](float v) { return !(std::fabs(v) < update::kDeltaLimit); };
+  if (std::any_of(result_.delta.begin(), result_.delta.end(), too_large)) {
+    return absl::OutOfRangeError("a parameter moved by 2^20 or more: training diverged");
+  }
   result_.examples = train_.size();
   result_.train_loss = loss_sum_ / (static_cast<double>(train_.size()) * task_.plan.epochs());
   return std::move(result_);

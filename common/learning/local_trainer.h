@@ -60,7 +60,7 @@ struct LocalResult {
 // Errors:
 //   INVALID_ARGUMENT     base has another size, learning rate or plan out of range, an index beyond the data
 //   FAILED_PRECONDITION  data and model do not fit (compatibility.h), or the split leaves nothing to train on
-//   OUT_OF_RANGE         the loss or the delta stopped being finite: the message says at which step
+//   OUT_OF_RANGE         the loss stopped being finite (the message says at which step), or a parameter moved too far
 //   CANCELLED            `stop` said so
 absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task);
 
