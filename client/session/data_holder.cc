@@ -1,0 +1,128 @@
+#include "client/session/data_holder.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/data/partition.h"
+#include "common/learning/compatibility.h"
+
+namespace tributary::session {
+namespace {
+
+data::LoadOptions OptionsOf(const ClientSettings& settings, policy::BadData bad_data) {
+  data::LoadOptions options;
+  if (settings.shape.size() == 3) {
+    options.height = static_cast<size_t>(settings.shape[0]);
+    options.width = static_cast<size_t>(settings.shape[1]);
+    options.channels = static_cast<size_t>(settings.shape[2]);
+  }
+  options.label_column = settings.label_column;
+  options.regression = settings.regression;
+  options.policy = bad_data == policy::BadData::kSkip ? data::Policy::kSkip : data::Policy::kRefuse;
+  return options;
+}
+
+// One share of the whole, so that demonstrations need no prepared files.
+absl::StatusOr<data::Dataset> TakePart(data::Dataset all, const ClientSettings& settings) {
+  if (settings.part.empty()) return all;
+  TRB_ASSIGN_OR_RETURN(const data::PartNumber part, data::ParsePart(settings.part));
+  if (all.is_regression()) return absl::InvalidArgumentError("a share of data needs class labels");
+  TRB_ASSIGN_OR_RETURN(const data::Parts parts,
+                       data::Partition(all.labels, all.num_classes, settings.partition, part.count, settings.seed));
+  const std::vector<uint32_t>& mine = parts[part.index - 1];
+  if (mine.empty()) return absl::InvalidArgumentError(absl::StrCat("share ", settings.part, " holds no example"));
+  return all.Select(mine);
+}
+
+absl::StatusOr<data::LoadResult> LoadAll(const ClientSettings& settings, policy::BadData bad_data) {
+  data::LoadOptions options = OptionsOf(settings, bad_data);
+  TRB_ASSIGN_OR_RETURN(options.format, data::ParseFormat(settings.format));
+  TRB_ASSIGN_OR_RETURN(data::LoadResult loaded, data::LoadData(settings.data, options));
+  TRB_ASSIGN_OR_RETURN(loaded.dataset, TakePart(std::move(loaded.dataset), settings));
+  return loaded;
+}
+
+learning::DataFacts ToLearning(const v1::DatasetFacts& facts) {
+  learning::DataFacts out{.examples = facts.examples(), .shape = {}, .classes = {}, .num_classes = facts.num_classes()};
+  out.shape.assign(facts.shape().begin(), facts.shape().end());
+  out.classes.assign(facts.classes().begin(), facts.classes().end());
+  return out;
+}
+
+std::string OneLine(const absl::Status& status) {
+  std::string out(status.message());
+  std::replace(out.begin(), out.end(), '\n', ';');
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<DataHolder> DataHolder::Load(const ClientSettings& settings, policy::BadData bad_data) {
+  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, bad_data);
+  if (!loaded.ok()) return Of({}, loaded.status());
+  std::unique_ptr<DataHolder> holder = Of(std::move(loaded->dataset));
+  holder->report_ = std::move(loaded->report);
+  holder->format_ = loaded->format;
+  return holder;
+}
+
+std::unique_ptr<DataHolder> DataHolder::Of(data::Dataset dataset, absl::Status status) {
+  std::unique_ptr<DataHolder> holder(new DataHolder);
+  holder->status_ = std::move(status);
+  holder->dataset_ = std::move(dataset);
+  holder->own_labels_ = holder->dataset_.labels;
+  holder->own_classes_ = holder->dataset_.classes;
+  holder->own_num_classes_ = holder->dataset_.num_classes;
+  if (holder->status_.ok()) holder->ComputeFacts();
+  return holder;
+}
+
+void DataHolder::ComputeFacts() {
+  const learning::DataFacts facts = learning::FactsOf(dataset_);
+  facts_.set_examples(facts.examples);
+  for (const uint64_t side : facts.shape) facts_.add_shape(static_cast<uint32_t>(side));
+  for (const std::string& name : facts.classes) facts_.add_classes(name);
+  facts_.set_num_classes(static_cast<uint32_t>(facts.num_classes));
+}
+
+Refusal DataHolder::Check(const nn::ModelDescription& model) const {
+  if (!status_.ok()) return {"data_error", OneLine(status_)};
+  if (!model.classes().empty()) {
+    for (const std::string& name : own_classes_)
+      if (std::find(model.classes().begin(), model.classes().end(), name) == model.classes().end())
+        return {"unknown_class", absl::StrCat("the data have a class \"", name, "\" that the run does not list")};
+  }
+  const absl::Status fit = learning::CheckFacts(ToLearning(facts_), model);
+  if (!fit.ok()) return {"data_mismatch", OneLine(fit)};
+  return {};
+}
+
+absl::StatusOr<const data::Dataset*> DataHolder::ForModel(const nn::ModelDescription& model) {
+  const Refusal refusal = Check(model);
+  if (refusal.refused()) return absl::FailedPreconditionError(absl::StrCat(refusal.code, ": ", refusal.reason));
+  dataset_.labels = own_labels_;
+  dataset_.classes = own_classes_;
+  dataset_.num_classes = own_num_classes_;
+  if (own_classes_.empty() || model.classes().empty()) return &dataset_;
+  std::vector<int32_t> place(own_classes_.size());
+  for (size_t i = 0; i < own_classes_.size(); ++i)
+    place[i] = static_cast<int32_t>(std::find(model.classes().begin(), model.classes().end(), own_classes_[i]) -
+                                    model.classes().begin());
+  for (int32_t& label : dataset_.labels) label = place.at(static_cast<size_t>(label));
+  dataset_.classes = model.classes();
+  dataset_.num_classes = model.classes().size();
+  return &dataset_;
+}
+
+std::string DescribeFacts(const v1::DatasetFacts& facts) {
+  std::string out = absl::StrCat(facts.examples(), " examples, ", absl::StrJoin(facts.shape(), "x"));
+  if (facts.classes_size() > 0) {
+    absl::StrAppend(&out, ", classes ", absl::StrJoin(facts.classes(), " "));
+  } else if (facts.num_classes() > 0) {
+    absl::StrAppend(&out, ", ", facts.num_classes(), " classes");
+  }
+  return out;
+}
+
+}  // namespace tributary::session

@@ -1,0 +1,151 @@
+#include "client/session/grpc_link.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/sync_stream.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/mutex.h"
+#include "common/crypto/credential_directory.h"
+#include "common/rpc/credentials.h"
+#include "common/rpc/deadline.h"
+#include "common/rpc/limits.h"
+#include "common/rpc/status_codes.h"
+#include "tributary/v1/federation.grpc.pb.h"
+
+namespace tributary::session {
+namespace {
+
+using Stub = v1::FederationService::Stub;
+
+constexpr absl::Duration kUnaryTimeout = absl::Seconds(30);
+
+// Ends a call when its owner asks for it.
+class Cancellable {
+ public:
+  Cancellable(grpc::ClientContext* context, std::stop_token stop) : callback_(std::move(stop), Cancel{context}) {}
+
+ private:
+  struct Cancel {
+    grpc::ClientContext* context;
+    void operator()() const { context->TryCancel(); }
+  };
+  std::stop_callback<Cancel> callback_;
+};
+
+class GrpcSession final : public CoordinatorLink::Session {
+ public:
+  explicit GrpcSession(std::shared_ptr<Stub> stub) : stub_(std::move(stub)), stream_(stub_->OpenSession(&context_)) {}
+
+  ~GrpcSession() override {
+    context_.TryCancel();
+    if (!finished_) stream_->Finish();
+  }
+
+  absl::StatusOr<v1::CoordinatorMessage> Read() override {
+    v1::CoordinatorMessage message;
+    if (!finished_ && stream_->Read(&message)) return message;
+    if (!finished_) {
+      finished_ = true;
+      end_ = rpc::FromGrpc(stream_->Finish());
+    }
+    return end_.ok() ? absl::UnavailableError("the coordinator ended the session") : end_;
+  }
+
+  bool Write(const v1::ClientMessage& message) override { return stream_->Write(message); }
+
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  const std::shared_ptr<Stub> stub_;
+  grpc::ClientContext context_;
+  const std::unique_ptr<grpc::ClientReaderWriter<v1::ClientMessage, v1::CoordinatorMessage>> stream_;
+  bool finished_ = false;  // the reader's
+  absl::Status end_;
+};
+
+class GrpcLink final : public CoordinatorLink {
+ public:
+  GrpcLink(std::string endpoint, std::string pki_directory)
+      : endpoint_(std::move(endpoint)), pki_(std::move(pki_directory)) {}
+
+  absl::Status Reconnect() override {
+    TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, rpc::OpenChannel(endpoint_, pki_));
+    std::shared_ptr<Stub> stub = v1::FederationService::NewStub(channel);
+    const MutexLock lock(&mu_);
+    stub_ = std::move(stub);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Session>> OpenSession() override { return std::make_unique<GrpcSession>(stub()); }
+
+  absl::Status DownloadModel(const v1::DownloadModelRequest& request, const Sink& sink, std::stop_token stop) override {
+    const std::shared_ptr<Stub> stub = this->stub();
+    grpc::ClientContext context;
+    const Cancellable cancellable(&context, std::move(stop));
+    const auto stream = stub->DownloadModel(&context, request);
+    v1::ModelChunk chunk;
+    absl::Status taken;
+    while (taken.ok() && stream->Read(&chunk)) taken = sink(chunk);
+    if (!taken.ok()) context.TryCancel();
+    const absl::Status ended = rpc::FromGrpc(stream->Finish());
+    return taken.ok() ? ended : taken;
+  }
+
+  absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::BeginUploadRequest& request,
+                                                      std::stop_token stop) override {
+    grpc::ClientContext context;
+    const Cancellable cancellable(&context, std::move(stop));
+    rpc::SetTimeout(kUnaryTimeout, &context);
+    v1::BeginUploadResponse response;
+    TRB_RETURN_IF_ERROR(rpc::FromGrpc(stub()->BeginUpload(&context, request, &response)));
+    return response;
+  }
+
+  absl::StatusOr<v1::UploadUpdateResponse> UploadUpdate(const v1::UploadTicket& ticket, std::string_view bytes,
+                                                        std::stop_token stop) override {
+    const std::shared_ptr<Stub> stub = this->stub();
+    grpc::ClientContext context;
+    const Cancellable cancellable(&context, std::move(stop));
+    v1::UploadUpdateResponse response;
+    const auto stream = stub->UploadUpdate(&context, &response);
+    v1::UploadChunk chunk;
+    chunk.set_upload_id(ticket.upload_id());
+    for (uint64_t offset = std::min<uint64_t>(ticket.offset(), bytes.size());;) {
+      const std::string_view piece = bytes.substr(offset, rpc::kChunkBytes);
+      chunk.set_offset(offset);
+      chunk.set_data(piece.data(), piece.size());
+      // One chunk is sent even when nothing is missing: it names the upload. A failed write has its reason in Finish.
+      if (!stream->Write(chunk)) break;
+      offset += piece.size();
+      if (offset >= bytes.size()) break;
+    }
+    stream->WritesDone();
+    TRB_RETURN_IF_ERROR(rpc::FromGrpc(stream->Finish()));
+    return response;
+  }
+
+ private:
+  std::shared_ptr<Stub> stub() const {
+    const MutexLock lock(&mu_);
+    return stub_;
+  }
+
+  const std::string endpoint_;
+  const crypto::CredentialDirectory pki_;
+  mutable Mutex mu_;
+  std::shared_ptr<Stub> stub_ TRB_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CoordinatorLink>> MakeGrpcLink(const std::string& endpoint,
+                                                              const std::string& pki_directory) {
+  auto link = std::make_unique<GrpcLink>(endpoint, pki_directory);
+  TRB_RETURN_IF_ERROR(link->Reconnect());
+  return std::unique_ptr<CoordinatorLink>(std::move(link));
+}
+
+}  // namespace tributary::session

@@ -1,0 +1,88 @@
+// Keeps one session with the coordinator open: hello, welcome, messages down, and again after a pause when it ends.
+// The pause grows with failures (backoff.h), within what the coordinator asked for.
+//
+// Threads: Run belongs to one thread and returns when `stop` is requested or when coming back makes no sense.
+#ifndef TRIBUTARY_CLIENT_SESSION_SESSION_LOOP_H_
+#define TRIBUTARY_CLIENT_SESSION_SESSION_LOOP_H_
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "client/session/backoff.h"
+#include "client/session/client_ledger.h"
+#include "client/session/coordinator_link.h"
+#include "client/session/data_holder.h"
+#include "client/session/session_sender.h"
+#include "client/session/task_board.h"
+#include "client/session/task_intake.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+#include "tributary/v1/federation.pb.h"
+
+namespace tributary::session {
+
+// The certificate's renewal, seen from the session.
+class Renewal {
+ public:
+  virtual ~Renewal() = default;
+  // Cheap; asked at every heartbeat. `idle`: nothing is held, so a change of key disturbs nothing.
+  virtual bool Wanted(bool idle) = 0;
+  // Renews if due. True: there is a new certificate. UNAUTHENTICATED, PERMISSION_DENIED: the identity is gone.
+  virtual absl::StatusOr<bool> Renew() = 0;
+};
+
+class SessionLoop {
+ public:
+  // Borrowed; must outlive this.
+  struct Parts {
+    CoordinatorLink* link = nullptr;
+    TaskBoard* board = nullptr;
+    TaskIntake* intake = nullptr;
+    ClientLedger* ledger = nullptr;
+    const Clock* clock = nullptr;
+    Renewal* renewal = nullptr;  // may be null
+    v1::DatasetFacts facts;      // for hello
+    std::string version, engine;
+    uint64_t jitter_seed = 1;
+    Backoff::Range reconnect;                         // until a welcome says otherwise
+    std::function<void(const v1::Welcome&)> on_open;  // a session is open; may be empty
+  };
+  explicit SessionLoop(Parts parts);
+
+  // OK: `stop` was requested.
+  // PERMISSION_DENIED, UNAUTHENTICATED  this identity is revoked or unknown
+  // ABORTED              another process uses this identity: its session is newer
+  // FAILED_PRECONDITION  versions too far apart
+  // INTERNAL, RESOURCE_EXHAUSTED, DATA_LOSS...  the client's own ledger failed
+  absl::Status Run(std::stop_token stop);
+
+ private:
+  // How one session ended: `status` as the coordinator says, or an error of our own disk in `fatal`.
+  struct End {
+    absl::Status status;
+    absl::Status fatal;
+    bool opened = false;       // a welcome came
+    bool for_renewal = false;  // ended by us
+    absl::Duration pace = absl::ZeroDuration();
+  };
+  End RunOnce(std::stop_token stop);
+  absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session);
+  absl::StatusOr<v1::ClientMessage> MakeHello();
+  void ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end);
+  absl::Status Handle(const v1::CoordinatorMessage& message, SessionSender* sender, End* end);
+  absl::Status HandleTask(const v1::TrainTask& task, SessionSender* sender);
+  absl::Status RenewNow();
+  void Pause(absl::Duration d, std::stop_token stop);
+
+  const Parts parts_;
+  Backoff backoff_;
+  Mutex mu_;
+  CondVar changed_;
+};
+
+}  // namespace tributary::session
+
+#endif  // TRIBUTARY_CLIENT_SESSION_SESSION_LOOP_H_

@@ -1,0 +1,85 @@
+#include "client/session/task_check.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/crypto/digest.h"
+#include "common/learning/plan_check.h"
+#include "common/update/signed_record.h"
+#include "common/update/update_codec.h"
+
+namespace tributary::session {
+namespace {
+
+constexpr int kMaxLinks = 100'000;
+
+absl::Status Wrong(std::string what) { return absl::InvalidArgumentError(std::move(what)); }
+
+absl::Status CheckNames(const v1::TrainTask& task) {
+  if (!IsHexDigest(task.task_id())) return Wrong("task_id is no digest");
+  if (task.run_id().empty() || task.run_id().size() > 128) return Wrong("run_id is empty or too long");
+  if (task.run_name().size() > 128) return Wrong("run_name is too long");
+  if (task.round() == 0 || task.round() > INT64_MAX) return Wrong("round is out of range");
+  if (!IsHexDigest(task.base_model_sha256())) return Wrong("base_model_sha256 is no digest");
+  if (!IsHexDigest(task.previous_record_sha256())) return Wrong("previous_record_sha256 is no digest");
+  if (!IsHexDigest(task.genesis_sha256())) return Wrong("genesis_sha256 is no digest");
+  if (task.links_size() > kMaxLinks) return Wrong("too many links");
+  return absl::OkStatus();
+}
+
+absl::Status CheckReceiptKey(const v1::TrainTask& task, const crypto::Certificate& ca) {
+  const absl::StatusOr<crypto::Certificate> key = crypto::Certificate::FromPem(task.receipt_certificate_pem());
+  if (!key.ok()) return Wrong(absl::StrCat("the receipt certificate cannot be read: ", key.status().message()));
+  if (!key->IssuedBy(ca)) return Wrong("the receipt certificate is not signed by the federation's CA");
+  return absl::OkStatus();
+}
+
+absl::Status CheckSizes(const v1::TrainTask& task, const nn::ModelDescription& model) {
+  if (task.base_model_bytes() != uint64_t{4} * model.parameter_count())
+    return Wrong(absl::StrCat("the base model has ", task.base_model_bytes(), " bytes, the model needs ",
+                              uint64_t{4} * model.parameter_count()));
+  if (!update::IsKnownEncoding(task.encoding())) return Wrong(absl::StrCat("unknown encoding ", task.encoding()));
+  if (!(task.learning_rate() > 0) || !std::isfinite(task.learning_rate())) return Wrong("learning_rate is not above 0");
+  return absl::OkStatus();
+}
+
+bool SameUpdate(const v1::UpdateRecord& accepted, const v1::UpdateRecord& own) {
+  v1::UpdateRecord copy = accepted;
+  copy.set_certificate_sha256(own.certificate_sha256());
+  return update::CanonicalBytes(copy) == update::CanonicalBytes(own);
+}
+
+}  // namespace
+
+absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Certificate& ca) {
+  TRB_RETURN_IF_ERROR(CheckNames(task));
+  if (crypto::Sha256Hex(task.plan()) != task.plan_sha256()) return Wrong("the plan does not fit its digest");
+  ParsedTask parsed;
+  if (!parsed.plan.ParseFromString(task.plan())) return Wrong("the plan cannot be read");
+  TRB_RETURN_IF_ERROR(learning::ValidatePlan(parsed.plan));
+  TRB_ASSIGN_OR_RETURN(parsed.model, nn::ModelDescription::FromProto(parsed.plan.model()));
+  TRB_RETURN_IF_ERROR(CheckSizes(task, parsed.model));
+  TRB_RETURN_IF_ERROR(CheckReceiptKey(task, ca));
+  return parsed;
+}
+
+policy::TaskTerms TermsOf(const v1::TrainTask& task, const v1::RunPlan& plan) {
+  return {.run_name = plan.name(),
+          .preset = plan.model().preset(),
+          .epochs = plan.train().epochs(),
+          .min_clients = task.min_clients(),
+          .retention = task.retention()};
+}
+
+absl::Status CheckReceipt(const v1::Receipt& receipt, const v1::UpdateRecord& record, const v1::TrainTask& task) {
+  if (!SameUpdate(receipt.record(), record)) return absl::DataLossError("the receipt is of another update");
+  if (receipt.previous_record_sha256() != task.previous_record_sha256())
+    return absl::DataLossError("the receipt stands on another history than its task");
+  TRB_ASSIGN_OR_RETURN(const crypto::Certificate key, crypto::Certificate::FromPem(task.receipt_certificate_pem()));
+  if (!key.public_key().Verify(update::CanonicalBytes(receipt), receipt.signature()))
+    return absl::DataLossError("the receipt is not signed by the run's receipt key");
+  return absl::OkStatus();
+}
+
+}  // namespace tributary::session

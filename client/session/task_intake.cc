@@ -1,0 +1,62 @@
+#include "client/session/task_intake.h"
+
+#include <algorithm>
+
+#include "client/session/task_check.h"
+
+namespace tributary::session {
+namespace {
+
+constexpr size_t kMostHeld = 64;  // Hello names no more
+constexpr size_t kMaxReasonBytes = 500;
+
+TaskIntake::Decision Declined(Refusal refusal) {
+  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
+  std::replace(refusal.reason.begin(), refusal.reason.end(), '\n', ';');
+  return {.accepted = false, .is_new = false, .refusal = std::move(refusal)};
+}
+
+// The answer to a task that was seen before; nothing when it is to be looked at afresh.
+std::optional<TaskIntake::Decision> AnswerAgain(const TaskRow& row) {
+  if (IsHeld(row.state)) return TaskIntake::Decision{.accepted = true, .is_new = false, .refusal = {}};
+  if (row.state == TaskState::kDropped) return std::nullopt;
+  if (row.state == TaskState::kDone)
+    return Declined({"training_failed", "this client has a receipt for this task already"});
+  if (row.state == TaskState::kRejected) return Declined({"training_failed", "its update was refused: " + row.code});
+  return Declined({row.code, row.reason});
+}
+
+}  // namespace
+
+absl::StatusOr<TaskIntake::Decision> TaskIntake::Decide(const v1::TrainTask& task) {
+  TRB_ASSIGN_OR_RETURN(const std::optional<TaskRow> known, parts_.ledger->FindTask(task.task_id()));
+  if (known.has_value()) {
+    if (std::optional<Decision> again = AnswerAgain(*known); again.has_value()) return *std::move(again);
+  }
+  return DecideNew(task);
+}
+
+absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& task) {
+  const int64_t now = parts_.clock->NowUnixMillis();
+  // What cannot be understood is not remembered: its fields may be anything.
+  const absl::StatusOr<ParsedTask> parsed = ParseTask(task, *parts_.ca);
+  if (!parsed.ok()) return Declined({"unsupported", std::string(parsed.status().message())});
+  TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
+  if (const Refusal history = CheckHistory(memory, task); history.refused()) {
+    TRB_RETURN_IF_ERROR(parts_.ledger->AddRefusedHistory(task, history, now));
+    return Declined(history);
+  }
+  TRB_ASSIGN_OR_RETURN(const uint64_t today,
+                       parts_.ledger->CountAcceptedSince(now - absl::ToInt64Milliseconds(absl::Hours(24))));
+  const policy::Decision terms =
+      policy::Decide(TermsOf(task, parsed->plan), *parts_.policy, {.accepted_last_day = today});
+  Refusal refusal = terms.accepted ? parts_.data->Check(parsed->model) : Refusal{terms.code, terms.reason};
+  TRB_ASSIGN_OR_RETURN(const std::vector<TaskRow> held, parts_.ledger->HeldTasks());
+  if (!refusal.refused() && held.size() >= kMostHeld) return Declined({"busy", "64 tasks are waiting here already"});
+  const Decision decision = refusal.refused() ? Declined(refusal) : Decision{true, true, {}};
+  TRB_RETURN_IF_ERROR(parts_.ledger->AddTask(task, decision.accepted ? TaskState::kQueued : TaskState::kDeclined,
+                                             decision.refusal, now));
+  return decision;
+}
+
+}  // namespace tributary::session

@@ -1,0 +1,49 @@
+// Decides on every task that the coordinator offers, and makes the decision durable before it is answered. Order of the
+// checks: known already, understood, history, owner's policy, data.
+// Threads: belongs to the session's thread.
+#ifndef TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
+#define TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
+
+#include <string>
+#include <vector>
+
+#include "client/policy/policy.h"
+#include "client/session/client_ledger.h"
+#include "client/session/data_holder.h"
+#include "client/session/history_check.h"
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/crypto/certificate.h"
+#include "tributary/v1/federation.pb.h"
+
+namespace tributary::session {
+
+class TaskIntake {
+ public:
+  // Borrowed; must outlive this.
+  struct Parts {
+    ClientLedger* ledger = nullptr;
+    const DataHolder* data = nullptr;
+    const policy::Policy* policy = nullptr;
+    const crypto::Certificate* ca = nullptr;
+    const Clock* clock = nullptr;
+  };
+  explicit TaskIntake(Parts parts) : parts_(parts) {}
+
+  struct Decision {
+    bool accepted = false;
+    bool is_new = false;  // a row was made: it waits to be trained
+    Refusal refusal;      // when not accepted
+  };
+  // Errors are of the disk: nothing was decided.
+  absl::StatusOr<Decision> Decide(const v1::TrainTask& task);
+
+ private:
+  absl::StatusOr<Decision> DecideNew(const v1::TrainTask& task);
+
+  const Parts parts_;
+};
+
+}  // namespace tributary::session
+
+#endif  // TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
