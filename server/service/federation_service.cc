@@ -1,0 +1,166 @@
+#include "server/service/federation_service.h"
+
+#include <utility>
+
+#include "common/base/bytes.h"
+#include "common/base/logging.h"
+#include "common/rpc/limits.h"
+#include "server/service/hello_checks.h"
+#include "server/service/upload_stream.h"
+
+namespace tributary::service {
+namespace {
+
+constexpr std::string_view kOpenSession = "/tributary.v1.FederationService/OpenSession";
+constexpr std::string_view kDownloadModel = "/tributary.v1.FederationService/DownloadModel";
+constexpr std::string_view kBeginUpload = "/tributary.v1.FederationService/BeginUpload";
+constexpr std::string_view kUploadUpdate = "/tributary.v1.FederationService/UploadUpdate";
+constexpr std::string_view kRenew = "/tributary.v1.FederationService/Renew";
+
+constexpr uint64_t kReconnectMinMs = 500, kReconnectMaxMs = 15'000;
+constexpr uint64_t kUploadRetryMs = 250;
+constexpr size_t kMaxReasonBytes = 500;
+
+template <class Message, class Value>
+absl::Status Fill(Message* out, absl::StatusOr<Value> value) {
+  if (!value.ok()) return value.status();
+  *out = *std::move(value);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+FederationService::FederationService(Options options)
+    : options_(std::move(options)), slots_(options_.uploads_at_once, options_.uploads_waiting) {}
+
+// ---- the session
+
+grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationService::OpenSession(
+    grpc::CallbackServerContext* context) {
+  const std::shared_ptr<Session> session = Session::Create(this, options_.session_workers, context);
+  Session* raw = session.get();
+  const bool posted = options_.gate->workers().Post([this, session, context] {
+    const std::weak_ptr<Session> weak = session;
+    auto pass = options_.gate->AdmitStream(*context, kOpenSession, [weak](const absl::Status& why) {
+      if (const auto live = weak.lock()) live->End(why, false);
+    });
+    if (!pass.ok()) {
+      LogFailure(kOpenSession, pass.status());
+      return session->End(pass.status(), false);
+    }
+    session->Admit(*std::move(pass));
+  });
+  if (!posted) session->End(absl::UnavailableError("the coordinator is shutting down"), false);
+  return raw;
+}
+
+absl::Status FederationService::OnMessage(const std::shared_ptr<Session>& session, const v1::ClientMessage& message) {
+  const std::string& client = session->client_id();
+  if ((session->number() == 0) != message.has_hello()) {
+    return absl::InvalidArgumentError("the first message, and only the first, is hello");
+  }
+  if (message.has_hello()) return SayHello(session, message.hello());
+  options_.sessions->Touch(client, session->number());
+  if (message.has_answer()) {
+    v1::TaskAnswer answer = message.answer();
+    answer.set_reason(EscapeForLog(answer.reason(), kMaxReasonBytes));
+    options_.sessions->TaskAnswered(client, answer.task_id(), answer.accepted());
+    options_.runs->TaskAnswered(client, answer);
+  } else if (message.has_progress()) {
+    options_.runs->TaskProgressed(client, message.progress());
+  }
+  return absl::OkStatus();  // a kind that a later version added is passed over
+}
+
+absl::Status FederationService::SayHello(const std::shared_ptr<Session>& session, const v1::Hello& hello) {
+  const std::string& client = session->client_id();
+  TRB_RETURN_IF_ERROR(CheckHello(hello));
+  TRB_RETURN_IF_ERROR(options_.identities->RecordHello(client, hello));
+  session->set_number(options_.sessions->Open(client, hello, session));
+  v1::Welcome welcome;
+  welcome.set_federation(options_.federation);
+  welcome.set_client_id(client);
+  welcome.set_name(session->pass().caller.name);
+  welcome.set_protocol_version(rpc::kProtocolVersion);
+  welcome.set_heartbeat_interval_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.heartbeat)));
+  welcome.set_reconnect_min_ms(kReconnectMinMs);
+  welcome.set_reconnect_max_ms(kReconnectMaxMs);
+  for (v1::TaskVerdict& verdict : options_.runs->ClientOnline(client, hello)) {
+    *welcome.add_verdicts() = std::move(verdict);
+  }
+  session->Welcome(std::move(welcome));
+  Log(LogLevel::kInfo, "client_online",
+      {{"client", session->pass().caller.name},
+       {"examples", hello.dataset().examples()},
+       {"version", hello.version()}});
+  return absl::OkStatus();
+}
+
+void FederationService::OnHeartbeat(Session* session) {
+  if (session->number() == 0) {
+    session->End(absl::InvalidArgumentError("the first message is hello"), false);
+  } else {
+    options_.sessions->Touch(session->client_id(), session->number());
+  }
+}
+
+void FederationService::OnEnd(Session* session) {
+  if (session->pass().token != 0) options_.gate->Leave(session->pass());
+  if (session->number() == 0 || !options_.sessions->Close(session->client_id(), session->number())) return;
+  options_.runs->ClientOffline(session->client_id());
+  const absl::Status seen = options_.identities->RecordSeen(session->client_id());
+  if (!seen.ok()) LogFailure(kOpenSession, seen);
+  Log(LogLevel::kInfo, "client_offline", {{"client", session->pass().caller.name}});
+}
+
+// ---- transfers
+
+grpc::ServerWriteReactor<v1::ModelChunk>* FederationService::DownloadModel(grpc::CallbackServerContext* context,
+                                                                           const v1::DownloadModelRequest* request) {
+  return ChunkStream<v1::ModelChunk>::Start(
+      options_.gate, context, kDownloadModel,
+      [this, request](const identity::Principal& caller) { return OpenModel(caller, *request); });
+}
+
+absl::StatusOr<ChunkStream<v1::ModelChunk>::Source> FederationService::OpenModel(
+    const identity::Principal& caller, const v1::DownloadModelRequest& request) {
+  TRB_ASSIGN_OR_RETURN(const auto terms, options_.runs->GetTask(caller.id, request.task_id()));
+  if (!terms.open) return absl::NotFoundError("the task is gone: " + terms.closed_reason);
+  ChunkStream<v1::ModelChunk>::Source source;
+  TRB_ASSIGN_OR_RETURN(source.bytes, options_.models->Get(terms.base_model_sha256));
+  source.offset = request.offset();
+  source.fill = [total = source.bytes->size()](uint64_t offset, std::string_view data, v1::ModelChunk* chunk) {
+    chunk->set_offset(offset);
+    chunk->set_data(data.data(), data.size());
+    chunk->set_total_bytes(total);
+  };
+  source.on_end = [this, client = caller.id, task = request.task_id()](uint64_t sent) {
+    if (sent > 0) options_.runs->CountBytesDown(client, task, sent);
+  };
+  return source;
+}
+
+grpc::ServerUnaryReactor* FederationService::BeginUpload(grpc::CallbackServerContext* context,
+                                                         const v1::BeginUploadRequest* request,
+                                                         v1::BeginUploadResponse* response) {
+  return options_.gate->Serve(context, kBeginUpload, [this, request, response](const identity::Principal& caller) {
+    TRB_RETURN_IF_ERROR(Fill(response, options_.intake->Announce(caller, *request)));
+    if (response->has_ticket() && slots_.Full()) response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerReadReactor<v1::UploadChunk>* FederationService::UploadUpdate(grpc::CallbackServerContext* context,
+                                                                          v1::UploadUpdateResponse* response) {
+  return UploadStream::Start({options_.gate, options_.intake, &slots_, options_.clock}, context, kUploadUpdate,
+                             response);
+}
+
+grpc::ServerUnaryReactor* FederationService::Renew(grpc::CallbackServerContext* context,
+                                                   const v1::RenewRequest* request, v1::RenewResponse* response) {
+  return options_.gate->Serve(context, kRenew, [this, request, response](const identity::Principal& caller) {
+    return Fill(response, options_.identities->Renew(*request, caller));
+  });
+}
+
+}  // namespace tributary::service

@@ -1,0 +1,63 @@
+// The one choke point of every RPC: who calls is read from the TLS peer alone, and the identity service says whether
+// that caller may call this method on this door. Every handler of every service goes through Serve or AdmitStream.
+// Threads: every method is safe from any thread; Admit and AdmitStream read the ledger: call them on a worker.
+// Ownership: what the constructor takes is borrowed and outlives the gate and all calls through it.
+#ifndef TRIBUTARY_SERVER_SERVICE_GATE_H_
+#define TRIBUTARY_SERVER_SERVICE_GATE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "common/base/status.h"
+#include "common/rpc/listener.h"
+#include "server/identity/identity_service.h"
+#include "server/service/live_calls.h"
+#include "server/service/worker_pool.h"
+
+namespace grpc {
+class CallbackServerContext;
+class ServerContextBase;
+class ServerUnaryReactor;
+}  // namespace grpc
+
+namespace tributary::service {
+
+// A streaming call that was let in; until Leave it is cut when its caller is revoked or its certificate expires.
+struct StreamPass {
+  identity::Principal caller;
+  uint64_t token = 0;  // in LiveCalls
+};
+
+class Gate {
+ public:
+  Gate(rpc::Listener door, identity::IdentityService* identities, LiveCalls* live, WorkerPool* workers)
+      : door_(door), identities_(*identities), live_(*live), workers_(*workers) {}
+
+  // Runs `work` on a worker if the caller may, and finishes the call with what it returns.
+  using Work = std::function<absl::Status(const identity::Principal& caller)>;
+  grpc::ServerUnaryReactor* Serve(grpc::CallbackServerContext* context, std::string_view method, Work work);
+
+  // UNAUTHENTICATED, PERMISSION_DENIED: end the call with it.
+  absl::StatusOr<identity::Principal> Admit(const grpc::ServerContextBase& context, std::string_view method);
+  // Admits, and registers the stream. Checked again after that, so that a revocation just now finds it.
+  absl::StatusOr<StreamPass> AdmitStream(const grpc::ServerContextBase& context, std::string_view method,
+                                         LiveCalls::Cut cut);
+  void Leave(const StreamPass& pass) { live_.Remove(pass.token); }
+
+  WorkerPool& workers() { return workers_; }
+
+ private:
+  const rpc::Listener door_;
+  identity::IdentityService& identities_;
+  LiveCalls& live_;
+  WorkerPool& workers_;
+};
+
+// What the caller may not be told in full (ToGrpc hides it) goes to the log.
+void LogFailure(std::string_view method, const absl::Status& status);
+
+}  // namespace tributary::service
+
+#endif  // TRIBUTARY_SERVER_SERVICE_GATE_H_

@@ -1,0 +1,52 @@
+#include "server/service/live_calls.h"
+
+#include <utility>
+
+namespace tributary::service {
+
+uint64_t LiveCalls::Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) {
+  MutexLock lock(&mu_);
+  const uint64_t token = next_++;
+  calls_.emplace(token, Call{identity, certificate_not_after_unix_ms, std::move(cut)});
+  return token;
+}
+
+void LiveCalls::Remove(uint64_t token) {
+  MutexLock lock(&mu_);
+  calls_.erase(token);
+}
+
+int LiveCalls::CutIdentity(const std::string& identity, const absl::Status& why) {
+  MutexLock lock(&mu_);
+  int cut = 0;
+  for (auto& [token, call] : calls_) {
+    if (call.identity != identity) continue;
+    call.cut(why);
+    ++cut;
+  }
+  return cut;
+}
+
+int LiveCalls::CutExpired(int64_t now_unix_ms) {
+  MutexLock lock(&mu_);
+  int cut = 0;
+  for (auto& [token, call] : calls_) {
+    if (call.not_after_unix_ms > now_unix_ms) continue;
+    call.cut(absl::UnauthenticatedError("the certificate of this call has expired"));
+    ++cut;
+  }
+  return cut;
+}
+
+int LiveCalls::CutAll(const absl::Status& why) {
+  MutexLock lock(&mu_);
+  for (auto& [token, call] : calls_) call.cut(why);
+  return static_cast<int>(calls_.size());
+}
+
+int LiveCalls::Count() {
+  MutexLock lock(&mu_);
+  return static_cast<int>(calls_.size());
+}
+
+}  // namespace tributary::service

@@ -1,0 +1,44 @@
+// Every streaming call under way, by who makes it: what a revocation or an expired certificate cuts.
+// Threads: every method is safe from any thread. A `cut` runs under the registry's lock: it must not block and must not
+// call back; once Remove has returned it will not run any more.
+#ifndef TRIBUTARY_SERVER_SERVICE_LIVE_CALLS_H_
+#define TRIBUTARY_SERVER_SERVICE_LIVE_CALLS_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+
+namespace tributary::service {
+
+class LiveCalls {
+ public:
+  // Ends the call with this status where it still can. May run more than once.
+  using Cut = std::function<void(const absl::Status&)>;
+
+  uint64_t Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) TRB_EXCLUDES(mu_);
+  void Remove(uint64_t token) TRB_EXCLUDES(mu_);
+
+  // How many were cut.
+  int CutIdentity(const std::string& identity, const absl::Status& why) TRB_EXCLUDES(mu_);
+  int CutExpired(int64_t now_unix_ms) TRB_EXCLUDES(mu_);
+  int CutAll(const absl::Status& why) TRB_EXCLUDES(mu_);
+  int Count() TRB_EXCLUDES(mu_);
+
+ private:
+  struct Call {
+    std::string identity;
+    int64_t not_after_unix_ms;
+    Cut cut;
+  };
+  Mutex mu_;
+  uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
+  std::map<uint64_t, Call> calls_ TRB_GUARDED_BY(mu_);
+};
+
+}  // namespace tributary::service
+
+#endif  // TRIBUTARY_SERVER_SERVICE_LIVE_CALLS_H_

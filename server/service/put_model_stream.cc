@@ -1,0 +1,86 @@
+#include "server/service/put_model_stream.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/crypto/digest.h"
+#include "common/rpc/limits.h"
+#include "common/rpc/status_codes.h"
+#include "common/update/update_codec.h"
+
+namespace tributary::service {
+namespace {
+
+constexpr std::string_view kMethod = "/tributary.v1.OperatorService/PutModel";
+
+}  // namespace
+
+PutModelStream* PutModelStream::Start(Gate* gate, storage::BlobStore* blobs, grpc::CallbackServerContext* context,
+                                      v1::PutModelResponse* response, Audit audit) {
+  auto* stream = new PutModelStream(gate, blobs, context, response, std::move(audit));
+  stream->Post(&PutModelStream::Begin);
+  return stream;
+}
+
+void PutModelStream::Post(void (PutModelStream::*step)()) {
+  const bool posted = gate_.workers().Post([this, step] { (this->*step)(); });
+  if (!posted) Finish(rpc::ToGrpc(absl::UnavailableError("the coordinator is shutting down")));
+}
+
+void PutModelStream::Begin() {
+  auto pass = gate_.AdmitStream(context_, kMethod, [this](const absl::Status&) { context_.TryCancel(); });
+  if (!pass.ok()) return End(pass.status());
+  pass_ = *std::move(pass);
+  StartRead(&part_);
+}
+
+void PutModelStream::OnReadDone(bool ok) { Post(ok ? &PutModelStream::TakePart : &PutModelStream::Store); }
+
+void PutModelStream::TakePart() {
+  const absl::Status appended = Append();
+  if (!appended.ok()) return End(appended);
+  StartRead(&part_);
+}
+
+absl::Status PutModelStream::Append() {
+  if (!std::exchange(started_, true)) {
+    if (!part_.has_header()) return absl::InvalidArgumentError("the first part carries the header");
+    header_ = part_.header();
+    if (header_.total_bytes() == 0 || header_.total_bytes() > update::kMaxModelBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("total_bytes is 1 to ", update::kMaxModelBytes));
+    }
+  } else if (part_.has_header()) {
+    return absl::InvalidArgumentError("only the first part carries a header");
+  }
+  if (part_.data().size() > static_cast<size_t>(rpc::kChunkBytes) ||
+      part_.data().size() > header_.total_bytes() - bytes_.size()) {
+    return absl::InvalidArgumentError("a part is too large, or there are more bytes than total_bytes");
+  }
+  bytes_ += part_.data();
+  return absl::OkStatus();
+}
+
+void PutModelStream::Store() {
+  if (!started_ || bytes_.size() != header_.total_bytes()) {
+    return End(absl::InvalidArgumentError("the stream ended before total_bytes were there"));
+  }
+  if (crypto::Sha256Hex(bytes_) != header_.model_sha256()) {
+    return End(absl::InvalidArgumentError("the bytes do not have the digest model_sha256"));
+  }
+  auto stored = blobs_.Put(bytes_);
+  if (stored.ok()) response_.set_model_sha256(*std::move(stored));
+  End(stored.status());
+}
+
+void PutModelStream::End(const absl::Status& status) {
+  if (!status.ok()) LogFailure(kMethod, status);
+  if (pass_.token != 0) audit_(pass_.caller, header_.model_sha256().substr(0, 64), status);
+  Finish(rpc::ToGrpc(status));
+}
+
+void PutModelStream::OnDone() {
+  if (pass_.token != 0) gate_.Leave(pass_);
+  delete this;
+}
+
+}  // namespace tributary::service

@@ -1,0 +1,94 @@
+// One client's long stream: hello up, welcome down, then heartbeats, answers and progress up, tasks, cancels and pace
+// down. Knows the wire, decides nothing: what a message means is the Handler's to say.
+//
+// Life: made by Create, keeps itself alive until gRPC is done with the stream; reads nothing before Admit. What is sent
+// before Welcome waits behind it.
+// Threads: Send, Welcome and End are safe from any thread and never block. The Handler is called on a worker, one
+// message of a client at a time, in order; heartbeats come on gRPC's thread.
+#ifndef TRIBUTARY_SERVER_SERVICE_SESSION_H_
+#define TRIBUTARY_SERVER_SERVICE_SESSION_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "common/base/mutex.h"
+#include "server/service/gate.h"
+#include "server/service/session_registry.h"
+#include "server/service/worker_pool.h"
+#include "tributary/v1/federation.pb.h"
+
+namespace tributary::service {
+
+class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>,
+                public SessionSink,
+                public std::enable_shared_from_this<Session> {
+ public:
+  // Most messages that wait for a slow peer; one more ends the session.
+  static constexpr size_t kMaxQueued = 256;
+
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // A message other than a heartbeat. An error ends the session with it.
+    virtual absl::Status OnMessage(const std::shared_ptr<Session>& session, const v1::ClientMessage& message) = 0;
+    virtual void OnHeartbeat(Session* session) = 0;
+    // The stream is over; comes after the last message.
+    virtual void OnEnd(Session* session) = 0;
+  };
+
+  // `handler`, `workers` and `context` are borrowed and outlive the stream.
+  static std::shared_ptr<Session> Create(Handler* handler, OrderedWorkers* workers,
+                                         grpc::CallbackServerContext* context);
+
+  // Once, before anything else: begins to read. Without it the session only waits for its End.
+  void Admit(StreamPass pass);
+  const StreamPass& pass() const { return pass_; }
+  const std::string& client_id() const { return pass_.caller.id; }
+  // Which session this is in the registry; 0 before hello. Set on the worker that handles hello.
+  uint64_t number() const { return number_.load(); }
+  void set_number(uint64_t number) { number_.store(number); }
+
+  // The first message down; opens the way for what was sent before it.
+  void Welcome(v1::Welcome welcome) TRB_EXCLUDES(mu_);
+  void Send(v1::CoordinatorMessage message) override TRB_EXCLUDES(mu_);
+  void End(const absl::Status& status, bool flush) override TRB_EXCLUDES(mu_);
+  void Cancel() override TRB_EXCLUDES(mu_);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  Session(Handler* handler, OrderedWorkers* workers, grpc::CallbackServerContext* context)
+      : handler_(*handler), workers_(*workers), context_(context) {}
+  void HandleIncoming();
+  void ReadNext() TRB_EXCLUDES(mu_);
+  void PumpLocked() TRB_REQUIRES(mu_);
+
+  StreamPass pass_;  // set once, by Admit
+  Handler& handler_;
+  OrderedWorkers& workers_;
+  std::shared_ptr<Session> self_;    // until OnDone
+  std::atomic<uint64_t> number_{0};  // locks itself
+  v1::ClientMessage incoming_;       // gRPC's while a read is under way, else the reader's
+
+  Mutex mu_;
+  grpc::CallbackServerContext* context_ TRB_GUARDED_BY(mu_);  // null once done
+  std::deque<v1::CoordinatorMessage> queue_ TRB_GUARDED_BY(mu_);
+  v1::CoordinatorMessage outgoing_ TRB_GUARDED_BY(mu_);
+  bool welcomed_ TRB_GUARDED_BY(mu_) = false;
+  bool writing_ TRB_GUARDED_BY(mu_) = false;
+  bool ending_ TRB_GUARDED_BY(mu_) = false;    // no more messages are taken
+  bool finished_ TRB_GUARDED_BY(mu_) = false;  // Finish was called
+  absl::Status final_ TRB_GUARDED_BY(mu_);
+};
+
+}  // namespace tributary::service
+
+#endif  // TRIBUTARY_SERVER_SERVICE_SESSION_H_

@@ -1,0 +1,138 @@
+#include "server/service/session_registry.h"
+
+#include <utility>
+
+namespace tributary::service {
+
+uint64_t SessionRegistry::Open(const std::string& client_id, const v1::Hello& hello,
+                               std::shared_ptr<SessionSink> sink) {
+  std::shared_ptr<SessionSink> older;
+  uint64_t session = 0;
+  {
+    MutexLock lock(&mu_);
+    Entry entry;
+    session = entry.session = next_++;
+    entry.sink = std::move(sink);
+    entry.last_heard = clock_.Monotonic();
+    for (const v1::RunHead& head : hello.heads()) entry.heads[head.run_id()] = head;
+    Entry& slot = entries_[client_id];
+    older = std::move(slot.sink);
+    slot = std::move(entry);
+  }
+  if (older != nullptr) older->End(absl::AbortedError("a newer session of this client has taken over"), false);
+  return session;
+}
+
+bool SessionRegistry::Close(const std::string& client_id, uint64_t session) {
+  MutexLock lock(&mu_);
+  const auto it = entries_.find(client_id);
+  if (it == entries_.end() || it->second.session != session) return false;
+  entries_.erase(it);
+  return true;
+}
+
+void SessionRegistry::Touch(const std::string& client_id, uint64_t session) {
+  MutexLock lock(&mu_);
+  const auto it = entries_.find(client_id);
+  if (it != entries_.end() && it->second.session == session) it->second.last_heard = clock_.Monotonic();
+}
+
+void SessionRegistry::TaskAnswered(const std::string& client_id, const std::string& task_id, bool taken) {
+  MutexLock lock(&mu_);
+  const auto it = entries_.find(client_id);
+  if (it == entries_.end()) return;
+  const auto task = it->second.pushed.find(task_id);
+  if (task == it->second.pushed.end()) return;
+  if (taken) {
+    v1::RunHead& head = it->second.heads[task->second.run_id()];
+    if (head.round() <= task->second.round()) head = task->second;
+  }
+  it->second.pushed.erase(task);
+}
+
+void SessionRegistry::EndSilent(absl::Duration limit) {
+  std::vector<std::shared_ptr<SessionSink>> silent, stuck;
+  {
+    MutexLock lock(&mu_);
+    const absl::Duration now = clock_.Monotonic();
+    for (const auto& [id, entry] : entries_) {
+      const absl::Duration silence = now - entry.last_heard;
+      if (silence > limit) (silence > limit + absl::Seconds(1) ? stuck : silent).push_back(entry.sink);
+    }
+  }
+  for (const auto& sink : stuck) sink->Cancel();
+  for (const auto& sink : silent) sink->End(absl::UnavailableError("no heartbeat for too long"), false);
+}
+
+void SessionRegistry::EndAll(const v1::Pace& pace) {
+  std::vector<std::shared_ptr<SessionSink>> all;
+  {
+    MutexLock lock(&mu_);
+    for (const auto& [id, entry] : entries_) all.push_back(entry.sink);
+  }
+  v1::CoordinatorMessage message;
+  *message.mutable_pace() = pace;
+  for (const auto& sink : all) {
+    sink->Send(message);
+    sink->End(absl::UnavailableError(pace.reason()), true);
+  }
+}
+
+bool SessionRegistry::IsOnline(const std::string& client_id) {
+  MutexLock lock(&mu_);
+  return entries_.count(client_id) != 0;
+}
+
+uint64_t SessionRegistry::Count() {
+  MutexLock lock(&mu_);
+  return entries_.size();
+}
+
+absl::StatusOr<std::vector<rounds::Candidate>> SessionRegistry::Candidates() {
+  TRB_ASSIGN_OR_RETURN(std::vector<rounds::Candidate> all, enrolled_());
+  MutexLock lock(&mu_);
+  for (rounds::Candidate& c : all) c.online = entries_.count(c.client_id) != 0;
+  return all;
+}
+
+bool SessionRegistry::PushTask(const std::string& client_id, const v1::TrainTask& task) {
+  std::shared_ptr<SessionSink> sink;
+  {
+    MutexLock lock(&mu_);
+    const auto it = entries_.find(client_id);
+    if (it == entries_.end()) return false;
+    v1::RunHead& head = it->second.pushed[task.task_id()];
+    head.set_run_id(task.run_id());
+    head.set_round(task.round());
+    head.set_previous_record_sha256(task.previous_record_sha256());
+    sink = it->second.sink;
+  }
+  v1::CoordinatorMessage message;
+  *message.mutable_task() = task;
+  sink->Send(std::move(message));
+  return true;
+}
+
+void SessionRegistry::PushCancel(const std::string& client_id, const v1::CancelTask& cancel) {
+  const std::shared_ptr<SessionSink> sink = SinkOf(client_id);
+  if (sink == nullptr) return;
+  v1::CoordinatorMessage message;
+  *message.mutable_cancel() = cancel;
+  sink->Send(std::move(message));
+}
+
+v1::RunHead SessionRegistry::KnownHead(const std::string& client_id, const std::string& run_id) {
+  MutexLock lock(&mu_);
+  const auto it = entries_.find(client_id);
+  if (it == entries_.end()) return {};
+  const auto head = it->second.heads.find(run_id);
+  return head == it->second.heads.end() ? v1::RunHead() : head->second;
+}
+
+std::shared_ptr<SessionSink> SessionRegistry::SinkOf(const std::string& client_id) {
+  MutexLock lock(&mu_);
+  const auto it = entries_.find(client_id);
+  return it == entries_.end() ? nullptr : it->second.sink;
+}
+
+}  // namespace tributary::service

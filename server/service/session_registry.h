@@ -1,0 +1,82 @@
+// The live sessions, one a client: the newest wins. It is the rounds' Dispatcher.
+//
+// Threads: every method is safe from any thread and never waits on the network. Sinks are called without the registry's
+// lock held; they must not block. Candidates() asks the identities (SQLite).
+// Ownership: sinks are shared with the sessions behind them; `clock` is borrowed and outlives the registry.
+#ifndef TRIBUTARY_SERVER_SERVICE_SESSION_REGISTRY_H_
+#define TRIBUTARY_SERVER_SERVICE_SESSION_REGISTRY_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "server/rounds/dispatcher.h"
+#include "tributary/v1/federation.pb.h"
+
+namespace tributary::service {
+
+// The way down to one client.
+class SessionSink {
+ public:
+  virtual ~SessionSink() = default;
+  // Queues it; a session whose queue is full ends instead.
+  virtual void Send(v1::CoordinatorMessage message) = 0;
+  // Ends the stream with this status: at once, or after what is queued has gone out.
+  virtual void End(const absl::Status& status, bool flush) = 0;
+  // Cuts the connection of a peer that does not even take the end.
+  virtual void Cancel() = 0;
+};
+
+class SessionRegistry : public rounds::Dispatcher {
+ public:
+  // All enrolled and active clients, `online` unset.
+  using Enrolled = std::function<absl::StatusOr<std::vector<rounds::Candidate>>()>;
+
+  SessionRegistry(Enrolled enrolled, const Clock* clock) : enrolled_(std::move(enrolled)), clock_(*clock) {}
+
+  // Makes this session the client's; an older one ends with ABORTED. Returns what names it from here on.
+  uint64_t Open(const std::string& client_id, const v1::Hello& hello, std::shared_ptr<SessionSink> sink)
+      TRB_EXCLUDES(mu_);
+  // True when it was still the client's newest session: the client is offline now.
+  bool Close(const std::string& client_id, uint64_t session) TRB_EXCLUDES(mu_);
+  // The client was heard from.
+  void Touch(const std::string& client_id, uint64_t session) TRB_EXCLUDES(mu_);
+  // The client answered: when it took the task, it remembers from now on the history that came with it.
+  void TaskAnswered(const std::string& client_id, const std::string& task_id, bool taken) TRB_EXCLUDES(mu_);
+  // Ends (UNAVAILABLE) the sessions not heard from for `limit`; cuts those that are still there one second later.
+  void EndSilent(absl::Duration limit) TRB_EXCLUDES(mu_);
+  // Sends the pace to all, then ends them (UNAVAILABLE) once it is out.
+  void EndAll(const v1::Pace& pace) TRB_EXCLUDES(mu_);
+  bool IsOnline(const std::string& client_id) TRB_EXCLUDES(mu_);
+  uint64_t Count() TRB_EXCLUDES(mu_);
+
+  absl::StatusOr<std::vector<rounds::Candidate>> Candidates() override;
+  bool PushTask(const std::string& client_id, const v1::TrainTask& task) override TRB_EXCLUDES(mu_);
+  void PushCancel(const std::string& client_id, const v1::CancelTask& cancel) override TRB_EXCLUDES(mu_);
+  v1::RunHead KnownHead(const std::string& client_id, const std::string& run_id) override TRB_EXCLUDES(mu_);
+
+ private:
+  struct Entry {
+    uint64_t session = 0;
+    std::shared_ptr<SessionSink> sink;
+    absl::Duration last_heard;
+    std::map<std::string, v1::RunHead> heads;   // by run
+    std::map<std::string, v1::RunHead> pushed;  // by task id: the head that the task carries
+  };
+  std::shared_ptr<SessionSink> SinkOf(const std::string& client_id) TRB_EXCLUDES(mu_);
+
+  const Enrolled enrolled_;
+  const Clock& clock_;
+  Mutex mu_;
+  uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
+  std::map<std::string, Entry> entries_ TRB_GUARDED_BY(mu_);  // by client id
+};
+
+}  // namespace tributary::service
+
+#endif  // TRIBUTARY_SERVER_SERVICE_SESSION_REGISTRY_H_

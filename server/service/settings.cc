@@ -1,0 +1,71 @@
+#include "server/service/settings.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
+#include "common/base/files.h"
+#include "common/base/toml_reader.h"
+
+namespace tributary::service {
+namespace {
+
+constexpr uint64_t kMaxFileBytes = 64 * 1024;
+
+std::string PathIn(const std::string& directory) { return directory + "/coordinator.toml"; }
+
+identity::HostPort Address(TomlTable* root, const char* key, const std::string& default_value) {
+  const std::string text = root->String(key, default_value);
+  const auto parsed = identity::ParseHostPort(text);
+  if (parsed.ok()) return *parsed;
+  root->Fault(key, std::string(parsed.status().message()));
+  return {};
+}
+
+std::string DefaultAdvertise(const identity::Federation& federation) {
+  return federation.advertise.empty() ? identity::JoinHostPort(federation.host, 0) : federation.advertise;
+}
+
+}  // namespace
+
+absl::StatusOr<Settings> ReadSettings(const std::string& directory, const identity::Federation& federation) {
+  const std::string path = PathIn(directory);
+  auto text = ReadFile(path, kMaxFileBytes);
+  if (absl::IsNotFound(text.status())) text = std::string();
+  TRB_RETURN_IF_ERROR(text.status());
+  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<TomlReader> reader, TomlReader::Parse(*text, path));
+  TomlTable root = reader->Root();
+  Settings settings;
+  settings.listen = Address(&root, "listen", federation.listen);
+  settings.enrol_listen = Address(&root, "enrol_listen", federation.enrol_listen);
+  settings.advertise = Address(&root, "advertise", DefaultAdvertise(federation));
+  settings.threads = static_cast<int>(root.Int("threads", 0, 0, 1024));
+  settings.log_level = root.String("log_level", "info");
+  const std::string& level = settings.log_level;
+  if (level != "debug" && level != "info" && level != "warning" && level != "error") {
+    root.Fault("log_level", "is debug, info, warning or error");
+  }
+  root.RejectUnknownKeys();
+  TRB_RETURN_IF_ERROR(WithFix(reader->Faults(), absl::StrCat("mend ", path)));
+  return settings;
+}
+
+absl::Status WriteSettings(const std::string& directory, const identity::Federation& federation) {
+  const std::string text = absl::StrCat(
+      "# Settings of tributary-coordinator; read when it starts.\n\n"
+      "# Where to listen, ADDR:PORT. Port 0: chosen at the first run and kept in endpoints.json.\n"
+      "listen = \"",
+      federation.listen, "\"        # enrolled clients and operators (mutual TLS)\nenrol_listen = \"",
+      federation.enrol_listen,
+      "\"  # open only while an invitation waits\n\n"
+      "# What invitations call this coordinator, HOST:PORT. The server's certificate names the HOST given to init.\n"
+      "# Port 0: the port listened on.\n"
+      "advertise = \"",
+      DefaultAdvertise(federation),
+      "\"\n\n"
+      "# threads = 0         # of aggregation and evaluation; 0: one a core\n"
+      "# log_level = \"info\"  # debug, info, warning, error\n");
+  return WriteFileDurably(PathIn(directory), text);
+}
+
+}  // namespace tributary::service

@@ -1,0 +1,253 @@
+#include "server/service/upload_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/update/rejection.h"
+
+namespace tributary::service {
+namespace {
+
+constexpr size_t kIdHalf = 32;                       // hexadecimal characters of each half of an upload id
+constexpr uint64_t kDiskReserveBytes = 64ull << 20;  // room that uploads leave to the ledger
+constexpr auto kIgnoreValues = [](size_t, std::span<const float>) { return absl::OkStatus(); };
+
+std::string TaskPart(const std::string& task_id) { return crypto::Sha256Hex(task_id).substr(0, kIdHalf) + "-"; }
+
+absl::Status WriteAll(int fd, std::string_view data, uint64_t offset, const std::string& path) {
+  while (!data.empty()) {
+    const ssize_t n = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoToStatus(errno, "write " + path);
+    data.remove_prefix(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRoom(const std::string& root, uint64_t bytes) {
+  struct statvfs fs {};
+  if (statvfs(root.c_str(), &fs) != 0) return ErrnoToStatus(errno, "statvfs " + root);
+  if (uint64_t{fs.f_bavail} * fs.f_frsize >= bytes + kDiskReserveBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError("the coordinator's disk is full; try again later");
+}
+
+}  // namespace
+
+// ---- Upload
+
+Upload::Upload(AnnouncedUpdate announced, std::string path)
+    : announced_(std::move(announced)), path_(std::move(path)) {}
+
+Upload::~Upload() {
+  MutexLock lock(&mu_);
+  CloseLocked();
+}
+
+void Upload::CloseLocked() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+absl::StatusOr<uint64_t> Upload::Announce() {
+  MutexLock lock(&mu_);
+  ++stream_;
+  CloseLocked();
+  struct stat info {};
+  if (stat(path_.c_str(), &info) != 0) {
+    if (errno != ENOENT) return ErrnoToStatus(errno, "stat " + path_);
+    return uint64_t{0};
+  }
+  const uint64_t there = static_cast<uint64_t>(info.st_size);
+  if (there > announced_.record.length()) {
+    if (truncate(path_.c_str(), 0) != 0) return ErrnoToStatus(errno, "truncate " + path_);
+    return uint64_t{0};
+  }
+  return there;
+}
+
+void Upload::Retire() {
+  MutexLock lock(&mu_);
+  retired_ = true;
+  ++stream_;
+  CloseLocked();
+}
+
+absl::StatusOr<uint64_t> Upload::Begin() {
+  MutexLock lock(&mu_);
+  if (retired_) return absl::AbortedError("this update was announced anew");
+  ++stream_;
+  CloseLocked();
+  fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd_ < 0) return ErrnoToStatus(errno, "open " + path_);
+  TRB_RETURN_IF_ERROR(ReadBackLocked());
+  return stream_;
+}
+
+absl::Status Upload::ReadBackLocked() {
+  hasher_ = crypto::Sha256Hasher();
+  TRB_ASSIGN_OR_RETURN(update::DeltaDecoder decoder,
+                       update::DeltaDecoder::Create(announced_.record.encoding(), announced_.parameters));
+  decoder_ = std::make_unique<update::DeltaDecoder>(std::move(decoder));
+  size_ = 0;
+  std::string piece(update::kChunkBytes, '\0');
+  while (true) {
+    const ssize_t n = pread(fd_, piece.data(), piece.size(), static_cast<off_t>(size_));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoToStatus(errno, "read " + path_);
+    if (n == 0) break;
+    // What a crash damaged may look like a bad update: not the client's fault, so it starts over.
+    if (!ConsumeLocked(std::string_view(piece.data(), static_cast<size_t>(n))).ok()) return StartOverLocked();
+  }
+  resumed_ = size_ > 0;
+  return absl::OkStatus();
+}
+
+absl::Status Upload::ConsumeLocked(std::string_view data) {
+  TRB_RETURN_IF_ERROR(decoder_->Consume(data, kIgnoreValues));
+  hasher_.Update(data);
+  size_ += data.size();
+  return absl::OkStatus();
+}
+
+absl::Status Upload::StartOverLocked() {
+  CloseLocked();
+  if (truncate(path_.c_str(), 0) != 0) return ErrnoToStatus(errno, "truncate " + path_);
+  return absl::AbortedError("the bytes kept of this update were damaged: announce it again");
+}
+
+absl::Status Upload::CheckTurnLocked(uint64_t stream) const {
+  if (stream == stream_ && fd_ >= 0) return absl::OkStatus();
+  return absl::AbortedError("a newer stream brings this update");
+}
+
+absl::Status Upload::Append(uint64_t stream, uint64_t offset, std::string_view data) {
+  MutexLock lock(&mu_);
+  TRB_RETURN_IF_ERROR(CheckTurnLocked(stream));
+  if (offset != size_) {
+    return absl::AbortedError(absl::StrCat("the next offset is ", size_, ", not ", offset, ": announce it again"));
+  }
+  if (data.size() > announced_.record.length() - size_) {
+    return update::Reject(update::kWrongShape, "more bytes than announced");
+  }
+  // Written only when the content passes: nothing that was refused is kept.
+  const uint64_t at = size_;
+  TRB_RETURN_IF_ERROR(ConsumeLocked(data));
+  return WriteAll(fd_, data, at, path_);
+}
+
+bool Upload::Complete(uint64_t stream) {
+  MutexLock lock(&mu_);
+  return stream == stream_ && fd_ >= 0 && size_ == announced_.record.length();
+}
+
+absl::Status Upload::Finish(uint64_t stream) {
+  MutexLock lock(&mu_);
+  TRB_RETURN_IF_ERROR(CheckTurnLocked(stream));
+  const std::string digest = hasher_.FinishHex();
+  if (digest != announced_.record.update_sha256()) {
+    if (resumed_) return StartOverLocked();
+    CloseLocked();
+    return update::Reject(update::kWrongDigest, absl::StrCat("the bytes have the digest ", digest));
+  }
+  const absl::Status whole = decoder_->Finish();
+  CloseLocked();
+  return whole;
+}
+
+void Upload::Release(uint64_t stream) {
+  MutexLock lock(&mu_);
+  if (stream == stream_) CloseLocked();
+}
+
+// ---- UploadStore
+
+absl::StatusOr<std::unique_ptr<UploadStore>> UploadStore::Open(const std::string& directory) {
+  const std::string root = directory + "/partial";
+  TRB_RETURN_IF_ERROR(MakeDirectories(root, 0700));
+  return std::unique_ptr<UploadStore>(new UploadStore(root));
+}
+
+std::string UploadStore::UploadId(const std::string& task_id, const std::string& update_sha256) {
+  return TaskPart(task_id) + crypto::Sha256Hex(update_sha256).substr(0, kIdHalf);
+}
+
+absl::StatusOr<UploadStore::Ticket> UploadStore::Announce(AnnouncedUpdate announced) {
+  const std::string task = TaskPart(announced.record.task_id());
+  const std::string id = UploadId(announced.record.task_id(), announced.record.update_sha256());
+  TRB_RETURN_IF_ERROR(CheckRoom(root_, announced.record.length()));
+  TRB_ASSIGN_OR_RETURN(const std::vector<std::string> files, Files());
+  for (const std::string& file : files) {
+    if (absl::StartsWith(file, task) && file != id) Drop(file);
+  }
+  auto upload = std::make_shared<Upload>(std::move(announced), absl::StrCat(root_, "/", id));
+  std::shared_ptr<Upload> older;
+  {
+    MutexLock lock(&mu_);
+    older = std::exchange(uploads_[id], upload);
+  }
+  // The file is the same: the older stream must be off it before its size is read.
+  if (older != nullptr) older->Retire();
+  TRB_ASSIGN_OR_RETURN(const uint64_t offset, upload->Announce());
+  return Ticket{id, offset};
+}
+
+absl::StatusOr<std::shared_ptr<Upload>> UploadStore::Find(const std::string& upload_id, const std::string& client_id) {
+  MutexLock lock(&mu_);
+  const auto it = uploads_.find(upload_id);
+  if (it == uploads_.end() || it->second->announced().record.client_id() != client_id) {
+    return absl::NotFoundError("no such upload: announce it first");
+  }
+  return it->second;
+}
+
+void UploadStore::Drop(const std::string& upload_id) {
+  std::shared_ptr<Upload> dropped;
+  {
+    MutexLock lock(&mu_);
+    const auto it = uploads_.find(upload_id);
+    if (it != uploads_.end()) {
+      dropped = std::move(it->second);
+      uploads_.erase(it);
+    }
+  }
+  if (dropped != nullptr) dropped->Retire();
+  (void)RemoveFile(absl::StrCat(root_, "/", upload_id));
+}
+
+absl::StatusOr<std::vector<std::string>> UploadStore::Files() const {
+  DIR* dir = opendir(root_.c_str());
+  if (dir == nullptr) return ErrnoToStatus(errno, "open " + root_);
+  std::vector<std::string> files;
+  while (const dirent* entry = readdir(dir)) {
+    if (entry->d_name[0] != '.') files.emplace_back(entry->d_name);
+  }
+  closedir(dir);
+  return files;
+}
+
+absl::Status UploadStore::Sweep(const std::set<std::string>& open_task_ids) {
+  std::set<std::string> keep;
+  for (const std::string& task : open_task_ids) keep.insert(TaskPart(task));
+  TRB_ASSIGN_OR_RETURN(std::vector<std::string> files, Files());
+  {
+    MutexLock lock(&mu_);
+    for (const auto& [id, upload] : uploads_) files.push_back(id);
+  }
+  for (const std::string& file : files) {
+    if (keep.count(file.substr(0, kIdHalf + 1)) == 0) Drop(file);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tributary::service

@@ -1,0 +1,118 @@
+#include "server/service/watch_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/rpc/status_codes.h"
+
+namespace tributary::service {
+namespace {
+
+constexpr size_t kMaxQueued = 64;
+
+bool HasEnded(const v1::Run& run) { return run.state() != "running" && run.state() != "stalled"; }
+
+}  // namespace
+
+WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method,
+                                const std::string& run) {
+  auto stream = std::shared_ptr<WatchStream>(new WatchStream(parts, context, method, run));
+  stream->self_ = stream;
+  WatchStream* raw = stream.get();
+  const bool posted = parts.gate->workers().Post([stream] {
+    const absl::Status begun = stream->Begin();
+    if (begun.ok()) return;
+    LogFailure(stream->method_, begun);
+    stream->End(begun);
+  });
+  if (!posted) raw->End(absl::UnavailableError("the coordinator is shutting down"));
+  return raw;
+}
+
+absl::Status WatchStream::Begin() {
+  const std::weak_ptr<WatchStream> weak = weak_from_this();
+  TRB_ASSIGN_OR_RETURN(StreamPass pass, parts_.gate->AdmitStream(context_, method_, [weak](const absl::Status& why) {
+    if (const auto live = weak.lock()) live->End(why);
+  }));
+  {
+    MutexLock lock(&mu_);
+    pass_ = std::move(pass);
+  }
+  TRB_ASSIGN_OR_RETURN(const std::string id, parts_.store->ResolveRun(run_));
+  TRB_ASSIGN_OR_RETURN(const uint64_t token, parts_.runs->Watch(id, [weak](const v1::RunEvent& event) {
+    const auto live = weak.lock();
+    return live != nullptr && live->Take(event);
+  }));
+  bool over = false;
+  {
+    MutexLock lock(&mu_);
+    over = done_;
+    watch_ = token;
+  }
+  if (over) parts_.runs->Unwatch(token);
+  return absl::OkStatus();
+}
+
+bool WatchStream::Take(const v1::RunEvent& event) {
+  MutexLock lock(&mu_);
+  if (ending_) return false;
+  if (queue_.size() >= kMaxQueued) {
+    // The run's newest state replaces an older one of the same round.
+    const auto same_round = [&](const v1::RunEvent& e) { return e.round().round() == event.round().round(); };
+    const auto it = std::find_if(queue_.begin(), queue_.end(), same_round);
+    queue_.erase(it == queue_.end() ? queue_.begin() : it);
+  }
+  queue_.push_back(event);
+  ending_ = HasEnded(event.run());
+  PumpLocked();
+  return !ending_;
+}
+
+void WatchStream::End(const absl::Status& status) {
+  MutexLock lock(&mu_);
+  if (!ending_) final_ = status;
+  ending_ = true;
+  queue_.clear();
+  PumpLocked();
+}
+
+void WatchStream::PumpLocked() {
+  if (writing_ || finished_) return;
+  if (!queue_.empty()) {
+    outgoing_ = std::move(queue_.front());
+    queue_.pop_front();
+    writing_ = true;
+    StartWrite(&outgoing_);
+  } else if (ending_) {
+    finished_ = true;
+    Finish(rpc::ToGrpc(final_));
+  }
+}
+
+void WatchStream::OnWriteDone(bool ok) {
+  MutexLock lock(&mu_);
+  writing_ = false;
+  if (!ok) {
+    queue_.clear();
+    ending_ = true;
+  }
+  PumpLocked();
+}
+
+void WatchStream::OnCancel() { End(absl::CancelledError("the stream was cancelled")); }
+
+void WatchStream::OnDone() {
+  uint64_t watch = 0;
+  {
+    MutexLock lock(&mu_);
+    done_ = true;
+    watch = std::exchange(watch_, 0);
+    if (pass_.token != 0) parts_.gate->Leave(pass_);
+  }
+  // Unwatch may wait for a callback that is running.
+  rounds::RunManager* runs = parts_.runs;
+  if (watch != 0) parts_.gate->workers().Post([runs, watch] { runs->Unwatch(watch); });
+  self_.reset();
+}
+
+}  // namespace tributary::service
