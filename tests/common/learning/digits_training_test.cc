@@ -38,7 +38,9 @@ v1::RunPlan TenClients(uint32_t rounds) {
 }
 
 data::Dataset Load(const std::string& path, data::Split split) {
-  auto loaded = data::LoadData(path, {.split = split});
+  data::LoadOptions options;
+  options.split = split;
+  auto loaded = data::LoadData(path, options);
   EXPECT_OK(loaded);
   return loaded.ok() ? std::move(loaded->dataset) : data::Dataset();
 }
