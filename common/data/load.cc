@@ -92,9 +92,16 @@ std::string_view FormatName(Format format) {
 
 std::unique_ptr<Source> MakeSource(Format format, std::string path) {
   switch (format) {
+    case Format::kImages:
+      return MakeImageFolderSource(std::move(path));
+    case Format::kCsv:
+      return MakeCsvSource(std::move(path));
+    case Format::kNpz:
+      return MakeNpzSource(std::move(path));
     case Format::kSynthetic:
       return MakeSyntheticSource(std::move(path));
-    default:
+    case Format::kIdx:
+    case Format::kGuess:
       break;
   }
   return MakeIdxSource(std::move(path));
