@@ -76,6 +76,7 @@ CREATE TABLE rounds (
   closed_unix_ms INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (run_id, round)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX rounds_by_model ON rounds (model_sha256);
 CREATE UNIQUE INDEX rounds_one_open ON rounds (run_id) WHERE state NOT IN ('committed', 'abandoned');
 
 CREATE TABLE contributions (

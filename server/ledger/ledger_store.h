@@ -98,21 +98,21 @@ class LedgerStore final : public rounds::RunStore {
                                                                  uint64_t limit);
   // What one client did last, newest first, over all runs.
   absl::StatusOr<std::vector<v1::Contribution>> ListClientContributions(const std::string& client_id, uint64_t limit);
-  // Deletes the update blobs of this run that its keep_updates no longer asks for and that nothing else refers to, and
-  // notes each deletion. Called by the store itself as rounds and runs end.
-  absl::Status DeleteUnneededUpdates(const std::string& run, int64_t now_unix_ms);
+  // Deletes the update blobs of this run, from this round on, that its keep_updates no longer asks for and that nothing
+  // else refers to, and notes each deletion. Called by the store itself as rounds and runs end.
+  absl::Status DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);
 
   storage::Database& database() { return *options_.database; }
 
  private:
   explicit LedgerStore(Options options) : options_(std::move(options)) {}
 
-  absl::StatusOr<rounds::RunRow> CloseRound(const std::string& run, uint64_t round);
+  absl::StatusOr<std::string> AppendRecord(const std::string& run, uint64_t round, const std::string& previous_record);
   absl::Status AbandonInside(const rounds::RunRow& run, uint64_t round, const std::string& reason,
                              const std::string& open_rows_become, const rounds::RoundTimes& times, int64_t now_unix_ms);
   absl::StatusOr<v1::Receipt> StoreUpdate(const rounds::Acceptance& acceptance, const std::string& previous_record);
-  absl::Status DropRefusedBlob(const std::string& sha256);
-  void TidyUpdates(const std::string& run, int64_t now_unix_ms);
+  void DropRefusedBlob(const std::string& sha256);
+  void TidyUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);
 
   const Options options_;
 };

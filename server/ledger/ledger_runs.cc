@@ -1,0 +1,229 @@
+// Runs: creating, finding, changing state; events and the audit.
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/crypto/digest.h"
+#include "server/ledger/history.h"
+#include "server/ledger/ledger_rows.h"
+#include "server/ledger/ledger_store.h"
+#include "tributary/v1/plan.pb.h"
+
+namespace tributary::ledger {
+namespace {
+
+using rounds::NewRun;
+using rounds::RunRow;
+using storage::Bytes;
+using storage::Database;
+using storage::Row;
+using storage::Transaction;
+
+constexpr size_t kShortestPrefix = 4;
+constexpr uint64_t kDefaultAuditLimit = 100;
+constexpr uint64_t kMostLinks = 100'000;
+
+absl::StatusOr<v1::RunPlan> ParsePlan(const NewRun& run) {
+  v1::RunPlan plan;
+  if (!plan.ParseFromString(run.plan_bytes)) return absl::InvalidArgumentError("the plan is not a RunPlan message");
+  if (plan.keep_updates().empty()) plan.set_keep_updates("run");
+  if (run.id.empty()) return absl::InvalidArgumentError("a run needs an id");
+  if (!IsHexDigest(run.initial_model_sha256))
+    return absl::InvalidArgumentError("a run needs the digest of its initial model");
+  if (!plan.initial_model_sha256().empty() && plan.initial_model_sha256() != run.initial_model_sha256)
+    return absl::InvalidArgumentError("the plan names another initial model than the run");
+  return plan;
+}
+
+absl::Status InsertRun(Database& database, const NewRun& run, const v1::RunPlan& plan, const Signer& signer) {
+  return database.Run(
+      "INSERT INTO runs (id, name, federation, state, rounds_total, seed, plan, plan_sha256, keep_updates, "
+      "receipt_certificate_pem, ca_certificate_sha256, initial_model_sha256, model_sha256, created_unix_ms) "
+      "VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)",
+      {run.id, plan.name(), signer.federation, plan.rounds(), absl::StrCat(plan.seed()), Bytes{run.plan_bytes},
+       crypto::Sha256Hex(run.plan_bytes), plan.keep_updates(), signer.receipt_certificate_pem,
+       signer.ca_certificate_sha256, run.initial_model_sha256, run.now_unix_ms});
+}
+
+absl::Status InsertAudit(Database& database, const v1::AuditEntry& entry) {
+  return database.Run("INSERT INTO audit (time_unix_ms, actor, action, subject, outcome) VALUES (?1, ?2, ?3, ?4, ?5)",
+                      {entry.time_unix_ms(), entry.actor(), entry.action(), entry.subject(), entry.outcome()});
+}
+
+absl::Status AuditStart(Database& database, const NewRun& run) {
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(run.now_unix_ms);
+  entry.set_actor(run.actor.empty() ? "coordinator" : run.actor);
+  entry.set_action("run.start");
+  entry.set_subject(run.id);
+  entry.set_outcome("ok");
+  return InsertAudit(database, entry);
+}
+
+// The run that this request made before, if any.
+absl::StatusOr<std::string> FindRequest(Database& database, const std::string& request_id) {
+  std::string run;
+  if (request_id.empty()) return run;
+  TRB_RETURN_IF_ERROR(database
+                          .QueryOne("SELECT run_id FROM requests WHERE request_id = ?1", {request_id},
+                                    [&](const Row& row) { run = row.Text(0); })
+                          .status());
+  return run;
+}
+
+absl::StatusOr<std::vector<std::string>> TwoIds(Database& database, std::string_view where, const storage::Args& args) {
+  std::vector<std::string> ids;
+  TRB_RETURN_IF_ERROR(database.Query(absl::StrCat("SELECT id FROM runs WHERE ", std::string(where), " LIMIT 2"), args,
+                                     [&](const Row& row) {
+                                       ids.push_back(row.Text(0));
+                                       return absl::OkStatus();
+                                     }));
+  return ids;
+}
+
+absl::Status Ambiguous(const std::string& text) {
+  return absl::InvalidArgumentError(absl::StrCat("more than one run is meant by ", EscapeForLog(text, 80)));
+}
+
+bool MayBecome(std::string_view from, std::string_view to) {
+  if (!IsActive(from)) return false;
+  return IsActive(to) || to == "completed" || to == "failed" || to == "stopped";
+}
+
+}  // namespace
+
+absl::StatusOr<RunRow> LedgerStore::CreateRun(const NewRun& run) {
+  Database& db = database();
+  TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db));
+  TRB_ASSIGN_OR_RETURN(const std::string before, FindRequest(db, run.request_id));
+  if (!before.empty()) return SelectRun(db, before);
+  TRB_ASSIGN_OR_RETURN(const v1::RunPlan plan, ParsePlan(run));
+  const absl::Status inserted = InsertRun(db, run, plan, options_.signer);
+  if (absl::IsAlreadyExists(inserted)) return absl::AlreadyExistsError(absl::StrCat("there is a run ", run.id));
+  TRB_RETURN_IF_ERROR(inserted);
+  if (!run.request_id.empty()) {
+    TRB_RETURN_IF_ERROR(db.Run("INSERT INTO requests (request_id, run_id, created_unix_ms) VALUES (?1, ?2, ?3)",
+                               {run.request_id, run.id, run.now_unix_ms}));
+  }
+  TRB_ASSIGN_OR_RETURN(const std::string genesis, AppendRecord(run.id, 0, std::string(kNoRecord)));
+  TRB_RETURN_IF_ERROR(db.Run("UPDATE runs SET genesis_sha256 = ?2, head_sha256 = ?2 WHERE id = ?1", {run.id, genesis}));
+  TRB_RETURN_IF_ERROR(AuditStart(db, run));
+  TRB_ASSIGN_OR_RETURN(RunRow row, SelectRun(db, run.id));
+  TRB_RETURN_IF_ERROR(transaction->Commit());
+  return row;
+}
+
+// The record of a round whose rows are as they will stay. Inside a transaction.
+absl::StatusOr<std::string> LedgerStore::AppendRecord(const std::string& run, uint64_t round,
+                                                      const std::string& previous_record) {
+  TRB_ASSIGN_OR_RETURN(const std::string body, BuildBody(database(), run, round));
+  const std::string body_sha256 = crypto::Sha256Hex(body);
+  const std::string preimage = RecordPreimage(previous_record, body_sha256);
+  std::string record_sha256 = crypto::Sha256Hex(preimage);
+  TRB_ASSIGN_OR_RETURN(const std::string signature, options_.signer.sign(preimage));
+  TRB_RETURN_IF_ERROR(database().Run(
+      "INSERT INTO records (run_id, round, previous_record_sha256, body_sha256, record_sha256, signature, body) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+      {run, round, previous_record, body_sha256, record_sha256, Bytes{signature}, Bytes{body}}));
+  return record_sha256;
+}
+
+absl::StatusOr<RunRow> LedgerStore::GetRun(const std::string& id) { return SelectRun(database(), id); }
+
+absl::StatusOr<std::string> LedgerStore::ResolveRun(const std::string& text) {
+  TRB_ASSIGN_OR_RETURN(std::vector<std::string> ids, TwoIds(database(), "id = ?1", {text}));
+  if (ids.size() == 1) return ids[0];
+  if (text.size() >= kShortestPrefix) {
+    TRB_ASSIGN_OR_RETURN(ids, TwoIds(database(), "id > ?1 AND id < ?2", {text, text + "\x7f"}));
+    if (ids.size() > 1) return Ambiguous(text);
+    if (ids.size() == 1) return ids[0];
+  }
+  TRB_ASSIGN_OR_RETURN(ids, TwoIds(database(), "name = ?1", {text}));
+  if (ids.size() > 1) return Ambiguous(text);
+  if (ids.size() == 1) return ids[0];
+  return absl::NotFoundError(absl::StrCat("no run ", EscapeForLog(text, 80)));
+}
+
+absl::StatusOr<std::vector<RunRow>> LedgerStore::ListRuns(bool active_only) {
+  return SelectRuns(database(), active_only ? "WHERE state IN ('running', 'stalled') ORDER BY sequence DESC"
+                                            : "ORDER BY sequence DESC");
+}
+
+absl::Status LedgerStore::SetRunState(const std::string& id, const std::string& state, const std::string& reason,
+                                      int64_t now_unix_ms) {
+  Database& db = database();
+  TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db));
+  TRB_ASSIGN_OR_RETURN(const RunRow run, SelectRun(db, id));
+  if (!MayBecome(run.run.state(), state))
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", id, " is ", run.run.state(), ": it cannot become ", EscapeForLog(state, 40)));
+  if (!IsActive(state)) {
+    TRB_ASSIGN_OR_RETURN(const auto open, GetOpenRound(id));
+    rounds::RoundTimes times;
+    if (open) times.total_ms = open->selecting_elapsed_ms + open->training_elapsed_ms;
+    if (open)
+      TRB_RETURN_IF_ERROR(AbandonInside(run, open->round.round(), absl::StrCat("run_ended: ", reason), "not_needed",
+                                        times, now_unix_ms));
+  }
+  TRB_RETURN_IF_ERROR(
+      db.Run("UPDATE runs SET state = ?2, reason = ?3, ended_unix_ms = ?4, "
+             "stalled_ms = CASE WHEN ?2 = 'stalled' THEN stalled_ms ELSE 0 END WHERE id = ?1",
+             {id, state, reason, IsActive(state) ? int64_t{0} : now_unix_ms}));
+  TRB_RETURN_IF_ERROR(transaction->Commit());
+  if (!IsActive(state)) TidyUpdates(id, 1, now_unix_ms);
+  return absl::OkStatus();
+}
+
+absl::Status LedgerStore::SaveStalled(const std::string& id, uint64_t stalled_ms) {
+  TRB_ASSIGN_OR_RETURN(
+      const int64_t changed,
+      database().Change("UPDATE runs SET stalled_ms = ?2 WHERE id = ?1 AND state = 'stalled'", {id, stalled_ms}));
+  if (changed > 0) return absl::OkStatus();
+  TRB_RETURN_IF_ERROR(SelectRun(database(), id).status());
+  return absl::FailedPreconditionError(absl::StrCat("run ", id, " is not stalled"));
+}
+
+absl::StatusOr<std::vector<LedgerStore::Link>> LedgerStore::ListLinks(const std::string& run, uint64_t from,
+                                                                      uint64_t to) {
+  std::vector<Link> links;
+  const uint64_t last = std::min<uint64_t>(to, std::numeric_limits<int64_t>::max());
+  TRB_RETURN_IF_ERROR(
+      database().Query("SELECT round, body_sha256, record_sha256 FROM records INDEXED BY records_links "
+                       "WHERE run_id = ?1 AND round BETWEEN ?2 AND ?3 ORDER BY round LIMIT ?4",
+                       {run, std::min(from, last), last, kMostLinks}, [&](const Row& row) {
+                         links.push_back({row.Uint(0), row.Text(1), row.Text(2)});
+                         return absl::OkStatus();
+                       }));
+  return links;
+}
+
+absl::Status LedgerStore::AddEvent(const std::string& run, uint64_t round, const std::string& client_id,
+                                   const std::string& kind, const std::string& detail, int64_t now_unix_ms) {
+  return database().Run(
+      "INSERT INTO events (time_unix_ms, run_id, round, client_id, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+      {now_unix_ms, run, round, client_id, kind, detail});
+}
+
+absl::Status LedgerStore::AddAudit(const v1::AuditEntry& entry) { return InsertAudit(database(), entry); }
+
+absl::StatusOr<std::vector<v1::AuditEntry>> LedgerStore::ListAudit(uint64_t limit) {
+  std::vector<v1::AuditEntry> entries;
+  const uint64_t most =
+      limit == 0 ? kDefaultAuditLimit : std::min<uint64_t>(limit, std::numeric_limits<int32_t>::max());
+  TRB_RETURN_IF_ERROR(database().Query(
+      "SELECT sequence, time_unix_ms, actor, action, subject, outcome FROM audit ORDER BY sequence DESC LIMIT ?1",
+      {most}, [&](const Row& row) {
+        v1::AuditEntry entry;
+        entry.set_sequence(row.Uint(0));
+        entry.set_time_unix_ms(row.Int(1));
+        entry.set_actor(row.Text(2));
+        entry.set_action(row.Text(3));
+        entry.set_subject(row.Text(4));
+        entry.set_outcome(row.Text(5));
+        entries.push_back(std::move(entry));
+        return absl::OkStatus();
+      }));
+  return entries;
+}
+
+}  // namespace tributary::ledger

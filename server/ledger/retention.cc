@@ -1,0 +1,115 @@
+// How long update blobs stay. A deletion is noted and committed first, then the file goes, then that is noted: a crash
+// in between is finished at the next start, and verify can tell a deleted blob from a lost one. All of it happens
+// inside write transactions, as does accepting: an update whose bytes somebody sends again cannot lose them.
+#include "absl/strings/str_cat.h"
+#include "common/base/logging.h"
+#include "server/ledger/ledger_rows.h"
+#include "server/ledger/ledger_store.h"
+
+namespace tributary::ledger {
+namespace {
+
+using storage::Database;
+using storage::Row;
+using storage::Transaction;
+
+// Update digests that an open round, or a run that still keeps its updates, needs. ?1 is the digest.
+constexpr const char* kNeeded =
+    "SELECT EXISTS (SELECT 1 FROM updates u JOIN runs ON runs.id = u.run_id "
+    "JOIN rounds ON rounds.run_id = u.run_id AND rounds.round = u.round WHERE u.update_sha256 = ?1 AND "
+    "(runs.keep_updates = 'forever' OR rounds.state NOT IN ('committed', 'abandoned') OR "
+    "(runs.keep_updates = 'run' AND runs.state IN ('running', 'stalled')))) "
+    "OR EXISTS (SELECT 1 FROM runs WHERE ?1 IN (initial_model_sha256, model_sha256)) "
+    "OR EXISTS (SELECT 1 FROM rounds WHERE model_sha256 = ?1)";
+
+absl::StatusOr<bool> IsNeeded(Database& database, const std::string& sha256) {
+  TRB_ASSIGN_OR_RETURN(const int64_t needed, database.QueryInt(kNeeded, {sha256}));
+  return needed != 0;
+}
+
+absl::StatusOr<std::vector<std::string>> Digests(Database& database, std::string_view sql, const storage::Args& args) {
+  std::vector<std::string> digests;
+  TRB_RETURN_IF_ERROR(database.Query(sql, args, [&](const Row& row) {
+    digests.push_back(row.Text(0));
+    return absl::OkStatus();
+  }));
+  return digests;
+}
+
+// Whether this run's keep_updates lets go of anything now.
+absl::StatusOr<bool> LetsGo(Database& database, const std::string& run) {
+  TRB_ASSIGN_OR_RETURN(
+      const int64_t lets_go,
+      database.QueryInt("SELECT keep_updates = 'round' OR (keep_updates = 'run' AND ended_unix_ms > 0) "
+                        "FROM runs WHERE id = ?1",
+                        {run}));
+  return lets_go != 0;
+}
+
+// Step 1: what of these rounds is not needed any more and not noted as deleted yet.
+absl::Status NoteUnneeded(Database& database, const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
+  TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
+  TRB_ASSIGN_OR_RETURN(const bool lets_go, LetsGo(database, run));
+  if (!lets_go) return absl::OkStatus();
+  TRB_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
+                       Digests(database,
+                               "SELECT DISTINCT update_sha256 FROM updates WHERE run_id = ?1 AND round >= ?2 AND "
+                               "NOT EXISTS (SELECT 1 FROM deleted_blobs WHERE sha256 = update_sha256)",
+                               {run, from_round}));
+  for (const std::string& sha256 : candidates) {
+    TRB_ASSIGN_OR_RETURN(const bool needed, IsNeeded(database, sha256));
+    if (needed) continue;
+    TRB_RETURN_IF_ERROR(database.Run("INSERT INTO deleted_blobs (sha256, run_id, deleted_unix_ms) VALUES (?1, ?2, ?3)",
+                                     {sha256, run, now_unix_ms}));
+  }
+  return transaction->Commit();
+}
+
+// Step 2: the files of all deletions that are noted but not done.
+absl::Status RemoveNoted(Database& database, storage::BlobStore& blobs) {
+  constexpr const char* kPending = "SELECT sha256 FROM deleted_blobs WHERE file_removed = 0";
+  TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
+  TRB_ASSIGN_OR_RETURN(const std::vector<std::string> pending, Digests(database, kPending, {}));
+  for (const std::string& sha256 : pending) {
+    TRB_RETURN_IF_ERROR(blobs.Remove(sha256));
+    TRB_RETURN_IF_ERROR(database.Run("UPDATE deleted_blobs SET file_removed = 1 WHERE sha256 = ?1", {sha256}));
+  }
+  return transaction->Commit();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Create(Options options) {
+  if (options.database == nullptr || !options.signer.sign)
+    return absl::InvalidArgumentError("a ledger needs a database and a signer");
+  if (options.blobs != nullptr) TRB_RETURN_IF_ERROR(RemoveNoted(*options.database, *options.blobs));
+  return std::unique_ptr<LedgerStore>(new LedgerStore(std::move(options)));
+}
+
+absl::Status LedgerStore::DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
+  if (options_.blobs == nullptr) return absl::OkStatus();
+  TRB_RETURN_IF_ERROR(NoteUnneeded(database(), run, from_round, now_unix_ms));
+  return RemoveNoted(database(), *options_.blobs);
+}
+
+// What has been committed stays committed when tidying fails: the next round or start tries again.
+void LedgerStore::TidyUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
+  const absl::Status status = DeleteUnneededUpdates(run, from_round, now_unix_ms);
+  if (!status.ok())
+    Log(LogLevel::kWarning, "updates_not_deleted", {{"run", run}, {"cause", std::string(status.message())}});
+}
+
+// The blob of an update that was not taken, unless something else refers to the same bytes.
+void LedgerStore::DropRefusedBlob(const std::string& sha256) {
+  if (options_.blobs == nullptr) return;
+  const auto drop = [&]() -> absl::Status {
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database()));
+    TRB_ASSIGN_OR_RETURN(const bool needed, IsNeeded(database(), sha256));
+    return needed ? absl::OkStatus() : options_.blobs->Remove(sha256);
+  };
+  const absl::Status status = drop();
+  if (!status.ok())
+    Log(LogLevel::kWarning, "refused_update_not_deleted", {{"blob", sha256}, {"cause", std::string(status.message())}});
+}
+
+}  // namespace tributary::ledger
