@@ -42,7 +42,7 @@ absl::StatusOr<crypto::Issuer> LoadReceiptSigner(const std::string& directory);
 
 class CertificateAuthority {
  public:
-  // Makes DIR/pki/ca. ALREADY_EXISTS when there is one.
+  // Makes DIR/pki/ca; replaces what an interrupted init left there.
   static absl::StatusOr<std::unique_ptr<CertificateAuthority>> Create(const std::string& directory,
                                                                       const std::string& federation, const Clock& clock,
                                                                       crypto::SecureRandom& random);
@@ -71,6 +71,9 @@ class CertificateAuthority {
   const Clock& clock_;
   crypto::SecureRandom& random_;
 };
+
+// Makes DIR/pki/receipt.
+absl::Status MakeReceiptSigner(const std::string& directory, const CertificateAuthority& authority);
 
 // How a certificate is kept in the store.
 CertificateRow ToRow(const crypto::Certificate& certificate, Role role, const std::string& subject_id,

@@ -6,14 +6,16 @@
 #ifndef TRIBUTARY_SERVER_IDENTITY_IDENTITY_SERVICE_H_
 #define TRIBUTARY_SERVER_IDENTITY_IDENTITY_SERVICE_H_
 
+#include <deque>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/crypto/secure_random.h"
 #include "common/rpc/listener.h"
@@ -59,6 +61,8 @@ class IdentityService {
     absl::Duration max_invitation_life = absl::Hours(24 * 30);
   };
   explicit IdentityService(Options options);
+  IdentityService(const IdentityService&) = delete;
+  IdentityService& operator=(const IdentityService&) = delete;
 
   // ---- the choke point: call it first in every RPC, with the PEM that TLS verified (empty: none shown).
   //   UNAUTHENTICATED    no certificate, unknown, expired, superseded or revoked; the caller's identity is gone
@@ -97,8 +101,21 @@ class IdentityService {
   absl::StatusOr<CertificateRow> SigningCertificate(const std::string& client_id, const std::string& sha256);
 
  private:
-  struct Impl;
-  std::shared_ptr<Impl> impl_;
+  struct Enrolled {
+    CertificateRow certificate;
+    std::string name;
+  };
+  // PERMISSION_DENIED carries the reason for the audit; `subject` becomes the name once the token is known.
+  absl::StatusOr<Enrolled> TryEnrol(const v1::EnrolRequest& request, std::string* subject);
+  absl::StatusOr<v1::Invitation> MakeInvitation(const v1::InviteRequest& request, const Principal& by);
+  absl::StatusOr<Subject> Revoke(Role role, const std::string& name, const Principal& by);
+  void Audit(const std::string& actor, std::string_view action, const std::string& subject,
+             std::string_view outcome) const;
+
+  const Options options_;
+  Mutex mu_;
+  // Answers to invite requests by request id, oldest first: a retry gets the same one.
+  std::deque<std::pair<std::string, v1::Invitation>> answered_ TRB_GUARDED_BY(mu_);
 };
 
 }  // namespace tributary::identity

@@ -65,7 +65,7 @@ struct InvitationRow {
   std::string subject_id, name;
   int64_t created_unix_ms = 0, expires_unix_ms = 0;
   std::string used_request_sha256, used_certificate_sha256;  // empty = unused
-  bool voided = false;  // by a newer invitation for the same subject, or by revocation
+  bool voided = false;  // by a newer invitation for the same subject, or by revocation; not even repeated then
 };
 
 struct NewInvitation {
@@ -94,17 +94,24 @@ enum class EnrolOutcome {
   kVoided,
 };
 
+// The verdict on a request with this digest, at this time; pure. Every store asks it inside its transaction.
+EnrolOutcome JudgeInvitation(const InvitationRow& invitation, const std::string& request_sha256, int64_t now_unix_ms);
+
 struct EnrolResult {
   EnrolOutcome outcome = EnrolOutcome::kUnknown;
   CertificateRow certificate;  // of kEnrolled and kRepeated
 };
+
+// The errors that every store gives: ALREADY_EXISTS for a name that is enrolled or revoked, and NOT_FOUND.
+absl::Status NameTaken(const Subject& subject);
+absl::Status NoSuchSubject(Role role, std::string_view id_or_name);
 
 class IdentityStore {
  public:
   virtual ~IdentityStore() = default;
 
   // ---- invitations
-  // Makes or re-invites the subject and voids its other unused invitations. Without `replace` an active or revoked
+  // Makes or re-invites the subject and voids its other invitations. Without `replace` an active or revoked
   // name is ALREADY_EXISTS; with it the id and history stay, its state becomes invited and all its certificates are
   // revoked in this transaction. Labels replace the old ones, unless a replacement brings none.
   virtual absl::StatusOr<InviteResult> AddInvitation(const NewInvitation& invitation) = 0;
@@ -123,7 +130,7 @@ class IdentityStore {
   virtual absl::Status MarkUsed(const std::string& sha256, int64_t now_unix_ms) = 0;
   // Records `renewed`, a successor of the certificate `old_sha256`, provided that the old one and its subject are still
   // active (else FAILED_PRECONDITION). When a certificate for the same request of the same subject is there already
-  // that one is returned and nothing is recorded.
+  // that one is returned, whatever its state, and nothing is recorded.
   virtual absl::StatusOr<CertificateRow> Renew(const std::string& old_sha256, const CertificateRow& renewed) = 0;
   // An active operator with its certificate: the coordinator's own. An existing name keeps its id; `subject.id` is
   // otherwise taken. Returns the id. FAILED_PRECONDITION when it is revoked.
@@ -133,7 +140,7 @@ class IdentityStore {
   virtual absl::StatusOr<Subject> GetSubject(Role role, const std::string& name) = 0;
   virtual absl::StatusOr<Subject> GetSubjectById(Role role, const std::string& id) = 0;
   virtual absl::StatusOr<std::vector<Subject>> ListSubjects(Role role) = 0;  // by name
-  // Revokes the subject, its certificates and its unused invitations. False when it was revoked before.
+  // Revokes the subject, its certificates and its invitations. False when it was revoked before.
   virtual absl::StatusOr<bool> Revoke(Role role, const std::string& id, int64_t now_unix_ms) = 0;
   // What a client said of itself, and that it was there. RecordSeen never moves back.
   virtual absl::Status RecordHello(const std::string& client_id, const v1::Hello& hello, int64_t now_unix_ms) = 0;

@@ -1,0 +1,64 @@
+#include "server/identity/certificate_renewal.h"
+
+#include "common/base/logging.h"
+
+namespace tributary::identity {
+namespace {
+
+// Whether the installed credential has to be replaced now. Other errors than "not there" and "not usable" are passed
+// on: a key that others can read is for a person to look at.
+absl::StatusOr<bool> NeedsRenewal(const crypto::CredentialDirectory& directory, const crypto::Certificate& authority,
+                                  absl::Time now) {
+  const auto credential = directory.Load();
+  if (absl::IsNotFound(credential.status()) || absl::IsInvalidArgument(credential.status())) return true;
+  TRB_RETURN_IF_ERROR(credential.status());
+  if (credential->ca.sha256() != authority.sha256()) return true;
+  return now >= crypto::RenewalDue(credential->certificate);
+}
+
+}  // namespace
+
+CertificateRenewal::CertificateRenewal(std::string directory, Federation federation,
+                                       const CertificateAuthority& authority, IdentityStore& store, const Clock& clock)
+    : directory_(std::move(directory)),
+      federation_(std::move(federation)),
+      authority_(authority),
+      store_(store),
+      clock_(clock) {}
+
+absl::Status CertificateRenewal::Tick() {
+  const absl::Status server = RenewServer();
+  const absl::Status local = RenewOperator();
+  return server.ok() ? Annotate(local, "renew the local operator's certificate")
+                     : Annotate(server, "renew the server's certificate");
+}
+
+absl::Status CertificateRenewal::RenewServer() {
+  crypto::CredentialDirectory directory = ServerCredentialDirectory(directory_);
+  TRB_ASSIGN_OR_RETURN(const bool due, NeedsRenewal(directory, authority_.certificate(), clock_.Now()));
+  if (!due) return absl::OkStatus();
+  TRB_ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate());
+  TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate, authority_.IssueServer(key.public_key(), federation_));
+  TRB_RETURN_IF_ERROR(directory.Install({key, certificate, authority_.certificate()}));
+  Log(LogLevel::kInfo, "certificate_renewed", {{"role", "server"}, {"sha256", certificate.sha256()}});
+  return absl::OkStatus();
+}
+
+absl::Status CertificateRenewal::RenewOperator() {
+  crypto::CredentialDirectory directory = OperatorCredentialDirectory(directory_);
+  TRB_ASSIGN_OR_RETURN(const bool due, NeedsRenewal(directory, authority_.certificate(), clock_.Now()));
+  if (!due) return absl::OkStatus();
+  TRB_ASSIGN_OR_RETURN(Subject subject, store_.GetSubject(Role::kOperator, kLocalOperator));
+  if (subject.state != SubjectState::kActive) return absl::OkStatus();
+  TRB_ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate());
+  TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate,
+                       authority_.IssuePeer(key.public_key(), Role::kOperator, subject.id, subject.name));
+  // The store first: a certificate that is installed must be known.
+  const CertificateRow row = ToRow(certificate, Role::kOperator, subject.id, "", clock_.NowUnixMillis());
+  TRB_RETURN_IF_ERROR(store_.PutOperator(subject, row).status());
+  TRB_RETURN_IF_ERROR(directory.Install({key, certificate, authority_.certificate()}));
+  Log(LogLevel::kInfo, "certificate_renewed", {{"role", "operator"}, {"sha256", certificate.sha256()}});
+  return absl::OkStatus();
+}
+
+}  // namespace tributary::identity
