@@ -1,42 +1,20 @@
 #include "common/learning/fedavg.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/learning/exact_sum.h"
 
 namespace tributary::learning {
 namespace {
 
 constexpr float kDeltaLimit = 0x1p20f;
 constexpr double kUnit = 0x1p-40;  // of q
-// A value is split as q = high * 2^31 + low, both of less than 2^31 in size.
-constexpr double kHighPerOne = 0x1p9, kLowPerHigh = 0x1p31;
 constexpr int kLowBits = 31, kHighBits = 32;
 // |low| <= 2^30 and |high| <= 2^29 a unit of weight, so this much weight fits into a limb beside what a carry leaves.
 constexpr uint64_t kWeightPerCarry = uint64_t{1} << 32;
-
-// Adding and subtracting this rounds to an integer, half to even, as the adder itself does; the sum's low bits are that
-// integer. For |v| < 2^51. In baseline x86-64 it is the only way that vectorises; std::rint is a call a value.
-constexpr double kRounder = 0x1.8p52;
-
-inline int64_t RoundedInteger(double plus_rounder) {
-  return std::bit_cast<int64_t>(plus_rounder) - std::bit_cast<int64_t>(kRounder);
-}
-
-// low, high += weight * round-half-even(delta * 2^40). Every step is exact: float to double, scaling by powers of two,
-// the difference between a value and its nearest integer; and the half that `high` leaves out keeps q's parity.
-void AccumulateBlock(const float* delta, size_t n, int64_t weight, int64_t* low, int64_t* high) {
-  for (size_t i = 0; i < n; ++i) {
-    const double value = static_cast<double>(delta[i]) * kHighPerOne;
-    const double rounded = value + kRounder;
-    const double rest = (value - (rounded - kRounder)) * kLowPerHigh;
-    high[i] += weight * RoundedInteger(rounded);
-    low[i] += weight * RoundedInteger(rest + kRounder);
-  }
-}
 
 bool AllInRange(std::span<const float> values) {
   int outside = 0;
@@ -82,8 +60,8 @@ absl::Status FedAvg::AddChunk(size_t offset, std::span<const float> delta) {
   for (size_t begin = 0; begin < delta.size(); begin += kBlock) {
     const std::span<const float> block = delta.subspan(begin, std::min(kBlock, delta.size() - begin));
     if (!AllInRange(block)) return FirstOutOfRange(block, offset + begin);
-    AccumulateBlock(block.data(), block.size(), static_cast<int64_t>(weight_), &low_[offset + begin],
-                    &high_[offset + begin]);
+    const auto add = weight_ <= kFastWeight ? AddWeighted : AddWeightedRef;
+    add(block.data(), block.size(), weight_, &low_[offset + begin], &high_[offset + begin]);
   }
   next_ += delta.size();
   return absl::OkStatus();
