@@ -306,9 +306,11 @@ std::vector<std::string> TomlTable::Keys() const {
 }
 
 void TomlTable::Fault(std::string_view key, std::string_view message) {
-  const toml::node* found = node_->table == nullptr ? nullptr : node_->table->get(key);
+  const toml::node* found = node_->table == nullptr || key.empty() ? nullptr : node_->table->get(key);
+  std::string name = node_->Name(key);
+  if (key.empty() && !name.empty() && name.back() == '.') name.pop_back();  // the table itself
   reader_->impl_->Add(found != nullptr ? found->source().begin.line : node_->line,
-                      absl::StrCat(node_->Name(key), ": ", Text(message)));
+                      name.empty() ? std::string(Text(message)) : absl::StrCat(name, ": ", Text(message)));
 }
 
 void TomlTable::RejectUnknownKeys() {

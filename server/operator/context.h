@@ -18,11 +18,11 @@ struct Context {
   std::ostream& out;  // the answer
   std::ostream& err;  // everything else
   bool out_is_terminal = false;
-  std::string dir;  // --dir or TRIBUTARY_DIR
+  std::string dir{};  // --dir or TRIBUTARY_DIR
   Format format = Format::kTable;
   const Clock* clock = &Clock::System();
   // Opens the connection when a verb first needs it.
-  std::function<absl::StatusOr<std::unique_ptr<OperatorApi>>(const std::string& dir)> connect;
+  std::function<absl::StatusOr<std::unique_ptr<OperatorApi>>(const std::string& dir)> connect{};
 
   absl::StatusOr<std::unique_ptr<OperatorApi>> Connect() const;
   // Writes the rendered answer to `out`.

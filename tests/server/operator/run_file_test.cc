@@ -124,7 +124,7 @@ layers = [
 ]
 )",
                                                     "deep.toml");
-  EXPECT_THAT(file, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("deep.toml:6: layer 2")));
+  EXPECT_THAT(file, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("deep.toml:6: model.layers[1]: layer 2")));
 }
 
 TEST(RunFileTest, BatchNormalisationIsRefusedWithTheReason) {
