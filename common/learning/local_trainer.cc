@@ -20,8 +20,6 @@
 namespace tributary::learning {
 namespace {
 
-constexpr double kEngineMomentum = 0.9;  // the only one that nn::Optimizer has
-
 absl::StatusOr<nn::OptimizerKind> KindOf(v1::Optimizer optimizer) {
   switch (optimizer) {
     case v1::OPTIMIZER_SGD:
@@ -52,7 +50,8 @@ absl::Status CheckTask(const LocalTask& task) {
     return absl::InvalidArgumentError(absl::StrCat("unknown precision \"", plan.precision(), "\"; known: float32"));
   }
   if (plan.momentum() != 0 && plan.momentum() != kEngineMomentum) {
-    return absl::InvalidArgumentError(absl::StrCat("momentum ", plan.momentum(), " is not supported, only 0.9 is"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("momentum ", plan.momentum(), " is not supported, only ", kEngineMomentum, " is"));
   }
   const auto beyond = [&task](uint32_t i) { return i >= task.data.count; };
   if (std::any_of(task.indices.begin(), task.indices.end(), beyond)) {

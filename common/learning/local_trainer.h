@@ -25,6 +25,9 @@ class TrainPlan;
 
 namespace tributary::learning {
 
+// The momentum that the engine's optimiser has; plan_check and the trainer refuse another (0 means this one).
+inline constexpr double kEngineMomentum = 0.9;
+
 // What TrainLocally borrows for the call, and who trains.
 struct LocalTask {
   const nn::ModelDescription& model;

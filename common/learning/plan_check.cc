@@ -9,6 +9,7 @@
 #include "common/base/bytes.h"
 #include "common/base/names.h"
 #include "common/learning/fedavg.h"
+#include "common/learning/local_trainer.h"
 #include "common/nn/model_description.h"
 #include "tributary/v1/plan.pb.h"
 
@@ -61,8 +62,8 @@ void CheckTrain(const v1::TrainPlan& t, Faults* faults) {
                   absl::StrCat("is ", t.clip_norm(), ", not a number from 0 up"));
   faults->Require(t.precision() == "float32", "train.precision",
                   absl::StrCat("is \"", t.precision(), "\"; this version knows float32"));
-  faults->Require(t.momentum() >= 0 && t.momentum() < 1, "train.momentum",
-                  absl::StrCat("is ", t.momentum(), ", not 0 to below 1"));
+  faults->Require(t.momentum() == 0 || t.momentum() == kEngineMomentum, "train.momentum",
+                  absl::StrCat("is ", t.momentum(), "; the engine knows ", kEngineMomentum, " only"));
 }
 
 void CheckTime(uint64_t millis, uint64_t least, std::string_view field, Faults* faults) {

@@ -60,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadPlan{"weight_decay", "train.weight_decay", [](Plan* p) { p->mutable_train()->set_weight_decay(-0.1); }},
         BadPlan{"clip", "train.clip_norm", [](Plan* p) { p->mutable_train()->set_clip_norm(kInf); }},
         BadPlan{"precision", "train.precision", [](Plan* p) { p->mutable_train()->set_precision("float16"); }},
-        BadPlan{"momentum", "train.momentum", [](Plan* p) { p->mutable_train()->set_momentum(1); }},
+        BadPlan{"momentum", "train.momentum", [](Plan* p) { p->mutable_train()->set_momentum(0.5); }},
         BadPlan{"min_0", "round.min_clients", [](Plan* p) { p->mutable_round()->set_min_clients(0); }},
         BadPlan{"min_over", "round.min_clients", [](Plan* p) { p->mutable_round()->set_min_clients(4); }},
         BadPlan{"over_select", "round.over_select", [](Plan* p) { p->mutable_round()->set_over_select(0.9); }},
