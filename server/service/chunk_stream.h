@@ -71,8 +71,8 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
   }
 
   absl::Status Prepare() {
-    TRB_ASSIGN_OR_RETURN(pass_,
-                         gate_.AdmitStream(context_, method_, [this](const absl::Status&) { context_.TryCancel(); }));
+    TRB_ASSIGN_OR_RETURN(
+        pass_, gate_.AdmitStream(context_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); }));
     TRB_ASSIGN_OR_RETURN(source_, open_(pass_.caller));
     next_ = source_.offset;
     if (next_ > source_.bytes->size()) return absl::OutOfRangeError("the offset is beyond the end");

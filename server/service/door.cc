@@ -34,13 +34,16 @@ absl::StatusOr<std::unique_ptr<Door>> Door::Open(rpc::Listener kind, const ident
   for (grpc::Service* service : services) builder.RegisterService(service);
   handover->server = builder.BuildAndStart();
   if (handover->server == nullptr) return absl::InternalError("the gRPC server does not start");
-  listener->Start([acceptor = handover->acceptor.get()](int listener_fd, int fd) {
+  return std::unique_ptr<Door>(new Door(std::move(listener), std::move(handover)));
+}
+
+void Door::Serve() {
+  listener_->Start([acceptor = handover_->acceptor.get()](int listener_fd, int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.listener_fd = listener_fd;
     connection.fd = fd;
     acceptor->HandleNewConnection(&connection);
   });
-  return std::unique_ptr<Door>(new Door(std::move(listener), std::move(handover)));
 }
 
 void Door::StopAccepting() { listener_->Stop(); }

@@ -23,13 +23,15 @@ namespace tributary::service {
 
 class Door {
  public:
-  // `services` are borrowed and outlive the door. Port 0: the system chooses. ALREADY_EXISTS: the port is in use.
+  // Binds the port; connections wait until Serve. `services` are borrowed and outlive the door. Port 0: the system
+  // chooses. ALREADY_EXISTS: the port is in use.
   static absl::StatusOr<std::unique_ptr<Door>> Open(rpc::Listener kind, const identity::HostPort& address,
                                                     const crypto::CredentialDirectory& credentials,
                                                     const std::vector<grpc::Service*>& services);
   ~Door();  // Close with no patience
 
   const identity::HostPort& address() const { return listener_->endpoint(); }  // with the port it really has
+  void Serve();
   // No new connections from here on; calls under way go on.
   void StopAccepting();
   // Also waits up to `patience` for calls under way, then cancels them.

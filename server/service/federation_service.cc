@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/rpc/limits.h"
 #include "server/service/hello_checks.h"
@@ -19,7 +18,6 @@ constexpr std::string_view kRenew = "/tributary.v1.FederationService/Renew";
 
 constexpr uint64_t kReconnectMinMs = 500, kReconnectMaxMs = 15'000;
 constexpr uint64_t kUploadRetryMs = 250;
-constexpr size_t kMaxReasonBytes = 500;
 
 template <class Message, class Value>
 absl::Status Fill(Message* out, absl::StatusOr<Value> value) {
@@ -41,8 +39,14 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
   Session* raw = session.get();
   const bool posted = options_.gate->workers().Post([this, session, context] {
     const std::weak_ptr<Session> weak = session;
-    auto pass = options_.gate->AdmitStream(*context, kOpenSession, [weak](const absl::Status& why) {
-      if (const auto live = weak.lock()) live->End(why, false);
+    auto pass = options_.gate->AdmitStream(*context, kOpenSession, [weak](const absl::Status& why, bool again) {
+      const auto live = weak.lock();
+      if (live == nullptr) return;
+      if (again) {
+        live->Cancel();
+      } else {
+        live->End(why, false);
+      }
     });
     if (!pass.ok()) {
       LogFailure(kOpenSession, pass.status());
@@ -62,10 +66,8 @@ absl::Status FederationService::OnMessage(const std::shared_ptr<Session>& sessio
   if (message.has_hello()) return SayHello(session, message.hello());
   options_.sessions->Touch(client, session->number());
   if (message.has_answer()) {
-    v1::TaskAnswer answer = message.answer();
-    answer.set_reason(EscapeForLog(answer.reason(), kMaxReasonBytes));
-    options_.sessions->TaskAnswered(client, answer.task_id(), answer.accepted());
-    options_.runs->TaskAnswered(client, answer);
+    options_.sessions->TaskAnswered(client, message.answer().task_id(), message.answer().accepted());
+    options_.runs->TaskAnswered(client, message.answer());
   } else if (message.has_progress()) {
     options_.runs->TaskProgressed(client, message.progress());
   }

@@ -7,7 +7,7 @@ namespace tributary::service {
 uint64_t LiveCalls::Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) {
   MutexLock lock(&mu_);
   const uint64_t token = next_++;
-  calls_.emplace(token, Call{identity, certificate_not_after_unix_ms, std::move(cut)});
+  calls_.emplace(token, Call{identity, certificate_not_after_unix_ms, std::move(cut), absl::OkStatus()});
   return token;
 }
 
@@ -16,12 +16,29 @@ void LiveCalls::Remove(uint64_t token) {
   calls_.erase(token);
 }
 
+void LiveCalls::CutLocked(Call* call, const absl::Status& why) {
+  if (!call->told.ok()) return;
+  call->told = why;
+  call->cut(why, false);
+}
+
+int LiveCalls::CutAgain() {
+  MutexLock lock(&mu_);
+  int cut = 0;
+  for (auto& [token, call] : calls_) {
+    if (call.told.ok()) continue;
+    call.cut(call.told, true);
+    ++cut;
+  }
+  return cut;
+}
+
 int LiveCalls::CutIdentity(const std::string& identity, const absl::Status& why) {
   MutexLock lock(&mu_);
   int cut = 0;
   for (auto& [token, call] : calls_) {
     if (call.identity != identity) continue;
-    call.cut(why);
+    CutLocked(&call, why);
     ++cut;
   }
   return cut;
@@ -32,7 +49,7 @@ int LiveCalls::CutExpired(int64_t now_unix_ms) {
   int cut = 0;
   for (auto& [token, call] : calls_) {
     if (call.not_after_unix_ms > now_unix_ms) continue;
-    call.cut(absl::UnauthenticatedError("the certificate of this call has expired"));
+    CutLocked(&call, absl::UnauthenticatedError("the certificate of this call has expired"));
     ++cut;
   }
   return cut;
@@ -40,7 +57,7 @@ int LiveCalls::CutExpired(int64_t now_unix_ms) {
 
 int LiveCalls::CutAll(const absl::Status& why) {
   MutexLock lock(&mu_);
-  for (auto& [token, call] : calls_) call.cut(why);
+  for (auto& [token, call] : calls_) CutLocked(&call, why);
   return static_cast<int>(calls_.size());
 }
 

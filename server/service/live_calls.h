@@ -16,8 +16,9 @@ namespace tributary::service {
 
 class LiveCalls {
  public:
-  // Ends the call with this status where it still can. May run more than once.
-  using Cut = std::function<void(const absl::Status&)>;
+  // Ends the call with this status where it still can. `again`: it was told before and is still there, so its peer does
+  // not even take the end; cut the connection.
+  using Cut = std::function<void(const absl::Status& why, bool again)>;
 
   uint64_t Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) TRB_EXCLUDES(mu_);
   void Remove(uint64_t token) TRB_EXCLUDES(mu_);
@@ -26,6 +27,8 @@ class LiveCalls {
   int CutIdentity(const std::string& identity, const absl::Status& why) TRB_EXCLUDES(mu_);
   int CutExpired(int64_t now_unix_ms) TRB_EXCLUDES(mu_);
   int CutAll(const absl::Status& why) TRB_EXCLUDES(mu_);
+  // Those that were cut before and are still there.
+  int CutAgain() TRB_EXCLUDES(mu_);
   int Count() TRB_EXCLUDES(mu_);
 
  private:
@@ -33,7 +36,9 @@ class LiveCalls {
     std::string identity;
     int64_t not_after_unix_ms;
     Cut cut;
+    absl::Status told;  // not OK: it was cut
   };
+  static void CutLocked(Call* call, const absl::Status& why);
   Mutex mu_;
   uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
   std::map<uint64_t, Call> calls_ TRB_GUARDED_BY(mu_);

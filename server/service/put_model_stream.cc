@@ -28,7 +28,7 @@ void PutModelStream::Post(void (PutModelStream::*step)()) {
 }
 
 void PutModelStream::Begin() {
-  auto pass = gate_.AdmitStream(context_, kMethod, [this](const absl::Status&) { context_.TryCancel(); });
+  auto pass = gate_.AdmitStream(context_, kMethod, [this](const absl::Status&, bool) { context_.TryCancel(); });
   if (!pass.ok()) return End(pass.status());
   pass_ = *std::move(pass);
   StartRead(&part_);

@@ -79,7 +79,7 @@ void Session::OnWriteDone(bool ok) {
 }
 
 void Session::OnReadDone(bool ok) {
-  if (!ok) {
+  if (!ok || IsEnding()) {  // nothing is heard any more from a session that was told to end
     End(absl::OkStatus(), false);
   } else if (incoming_.has_heartbeat()) {
     handler_.OnHeartbeat(this);
@@ -89,7 +89,13 @@ void Session::OnReadDone(bool ok) {
   }
 }
 
+bool Session::IsEnding() {
+  MutexLock lock(&mu_);
+  return ending_;
+}
+
 void Session::HandleIncoming() {
+  if (IsEnding()) return;
   const absl::Status handled = handler_.OnMessage(shared_from_this(), incoming_);
   if (handled.ok()) {
     ReadNext();
@@ -100,7 +106,7 @@ void Session::HandleIncoming() {
 
 void Session::ReadNext() {
   MutexLock lock(&mu_);
-  if (!finished_) StartRead(&incoming_);
+  if (!ending_) StartRead(&incoming_);
 }
 
 void Session::OnCancel() { End(absl::CancelledError("the stream was cancelled"), false); }

@@ -67,6 +67,7 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
  private:
   Session(Handler* handler, OrderedWorkers* workers, grpc::CallbackServerContext* context)
       : handler_(*handler), workers_(*workers), context_(context) {}
+  bool IsEnding() TRB_EXCLUDES(mu_);
   void HandleIncoming();
   void ReadNext() TRB_EXCLUDES(mu_);
   void PumpLocked() TRB_REQUIRES(mu_);

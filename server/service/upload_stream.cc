@@ -20,7 +20,7 @@ UploadStream* UploadStream::Start(const Parts& parts, grpc::CallbackServerContex
 }
 
 void UploadStream::Enter() {
-  auto pass = parts_.gate->AdmitStream(context_, method_, [this](const absl::Status&) { context_.TryCancel(); });
+  auto pass = parts_.gate->AdmitStream(context_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); });
   if (!pass.ok()) return End(pass.status());
   pass_ = *std::move(pass);
   const bool entered = parts_.slots->Enter([self = shared_from_this()] {

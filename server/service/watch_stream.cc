@@ -31,9 +31,13 @@ WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext*
 
 absl::Status WatchStream::Begin() {
   const std::weak_ptr<WatchStream> weak = weak_from_this();
-  TRB_ASSIGN_OR_RETURN(StreamPass pass, parts_.gate->AdmitStream(context_, method_, [weak](const absl::Status& why) {
-    if (const auto live = weak.lock()) live->End(why);
-  }));
+  TRB_ASSIGN_OR_RETURN(StreamPass pass,
+                       parts_.gate->AdmitStream(context_, method_, [weak](const absl::Status& why, bool again) {
+                         const auto live = weak.lock();
+                         if (live == nullptr) return;
+                         live->End(why);
+                         if (again) live->context_.TryCancel();
+                       }));
   {
     MutexLock lock(&mu_);
     pass_ = std::move(pass);

@@ -1,0 +1,190 @@
+#include "server/coordinator_commands.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <pthread.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
+#include "common/base/files.h"
+#include "common/base/logging.h"
+#include "common/crypto/secure_random.h"
+#include "server/identity/federation_init.h"
+#include "server/ledger/backup.h"
+#include "server/ledger/identity_ledger.h"
+#include "server/ledger/ledger_store.h"
+#include "server/ledger/verify.h"
+#include "server/service/coordinator.h"
+#include "server/service/settings.h"
+
+namespace tributary {
+namespace {
+
+struct Arguments {
+  std::string dir, format = "table";
+  identity::Federation wanted;  // init
+  std::string head;             // verify
+  std::string to, from;         // backup, restore
+  bool with_keys = false, dry_run = false;
+};
+
+void Say(const std::string& text) { std::fprintf(stdout, "%s\n", text.c_str()); }
+
+std::string ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  TRB_CHECK(google::protobuf::util::MessageToJsonString(message, &json, options).ok());
+  return json;
+}
+
+// ---- the verbs
+
+absl::Status Init(const Arguments& a) {
+  TRB_RETURN_IF_ERROR(identity::CheckNotInitialised(a.dir));
+  TRB_RETURN_IF_ERROR(MakeDirectories(a.dir, 0700));
+  TRB_ASSIGN_OR_RETURN(const auto lock, DirectoryLock::Acquire(a.dir));
+  TRB_ASSIGN_OR_RETURN(const auto database, ledger::OpenLedger(a.dir));
+  const auto store = ledger::MakeIdentityLedger(*database);
+  TRB_ASSIGN_OR_RETURN(
+      const identity::Federation made,
+      identity::InitFederation(a.dir, a.wanted, *store, Clock::System(), crypto::SecureRandom::System()));
+  TRB_RETURN_IF_ERROR(service::WriteSettings(a.dir, made));
+  Say(absl::StrCat("federation ", made.id, " is in ", a.dir, "\nstart it: tributary-coordinator run --dir ", a.dir));
+  return absl::OkStatus();
+}
+
+// SIGINT and SIGTERM are blocked in every thread (they inherit it) and taken here.
+absl::Status Run(const Arguments& a, const sigset_t& signals) {
+  TRB_ASSIGN_OR_RETURN(const auto coordinator, service::Coordinator::Start({a.dir}));
+  std::fprintf(stderr, "ready main=%s enrol=%s\n", coordinator->MainEndpoint().c_str(),
+               coordinator->EnrolEndpoint().c_str());
+  int signal_number = 0;
+  sigwait(&signals, &signal_number);
+  Log(LogLevel::kInfo, "stopping", {{"signal", signal_number}});
+  coordinator->Stop();
+  return absl::OkStatus();
+}
+
+absl::Status Verify(const Arguments& a) {
+  ledger::VerifyOptions what;
+  what.head = a.head;
+  TRB_ASSIGN_OR_RETURN(const v1::HistoryVerification answer, ledger::VerifyDirectory(a.dir, what));
+  if (a.format == "json") {
+    Say(ToJson(answer));
+  } else {
+    Say(absl::StrCat(answer.ok() ? "ok" : "damaged", " rounds=", answer.rounds_checked(),
+                     " blobs=", answer.blobs_checked(), " blobs_missing=", answer.blobs_missing(),
+                     " head=", answer.head_sha256()));
+  }
+  if (answer.ok()) return absl::OkStatus();
+  const v1::HistoryFault& fault = answer.first_fault();
+  return WithFix(absl::DataLossError(absl::StrCat("run ", fault.run(), " round ", fault.round(), ": ", fault.what())),
+                 "what is stored was changed after it was recorded: restore a backup, or find out who changed it");
+}
+
+absl::Status Backup(const Arguments& a) {
+  TRB_ASSIGN_OR_RETURN(const ledger::BackupSummary done, ledger::Backup(a.dir, a.to, a.with_keys));
+  Say(absl::StrCat(a.to, ": ", done.files, " files, ", done.bytes, " bytes, ", done.private_keys_left_out,
+                   " private keys left out"));
+  return absl::OkStatus();
+}
+
+absl::Status Restore(const Arguments& a) {
+  TRB_ASSIGN_OR_RETURN(const ledger::BackupSummary done, ledger::Restore(a.from, a.dir));
+  Say(absl::StrCat(a.dir, ": ", done.files, " files, ", done.bytes, " bytes"));
+  return absl::OkStatus();
+}
+
+absl::Status Upgrade(const Arguments& a) {
+  TRB_ASSIGN_OR_RETURN(const auto steps, ledger::Upgrade(a.dir, a.dry_run));
+  for (const std::string& step : steps) Say(absl::StrCat(a.dry_run ? "would do: " : "done: ", step));
+  if (steps.empty()) Say("nothing to do: the schema is the newest");
+  return absl::OkStatus();
+}
+
+// ---- parsing
+
+CLI::App* Verb(CLI::App* app, Arguments* a, const char* name, const char* what, const char* example) {
+  CLI::App* verb = app->add_subcommand(name, what);
+  verb->footer(std::string("Example:\n  ") + example);
+  verb->add_option("--dir", a->dir, "The coordinator's directory")->required()->envname("TRIBUTARY_DIR");
+  verb->add_option("-o,--output", a->format, "table or json; json also shapes errors")
+      ->check(CLI::IsMember({"table", "json"}));
+  return verb;
+}
+
+using Verbs = std::vector<std::pair<CLI::App*, std::function<absl::Status()>>>;
+
+Verbs AddVerbs(CLI::App* app, Arguments* a, const sigset_t* signals) {
+  CLI::App* init = Verb(app, a, "init", "Make a federation: authority, certificates, ledger, first operator",
+                        "tributary-coordinator init --dir /var/lib/tributary --name fed.example.org");
+  init->add_option("--name", a->wanted.host, "Host name or address that clients dial; the certificate names it")
+      ->required();
+  init->add_option("--listen", a->wanted.listen, "ADDR:PORT for enrolled peers; port 0: chosen once")
+      ->capture_default_str();
+  init->add_option("--enrol-listen", a->wanted.enrol_listen, "ADDR:PORT for enrolment; port 0: chosen once")
+      ->capture_default_str();
+  init->add_option("--advertise", a->wanted.advertise, "HOST:PORT that invitations carry; default: the name");
+  CLI::App* run = Verb(app, a, "run", "Run the federation until SIGTERM or SIGINT",
+                       "tributary-coordinator run --dir /var/lib/tributary");
+  CLI::App* verify = Verb(app, a, "verify", "Check database, blobs, signatures and chain, offline",
+                          "tributary-coordinator verify --dir /var/lib/tributary");
+  verify->add_option("--head", a->head, "A record digest that must be in the history");
+  CLI::App* backup = Verb(app, a, "backup", "Write the directory to one file, also while it runs",
+                          "tributary-coordinator backup --dir /var/lib/tributary --to federation.backup");
+  backup->add_option("--to", a->to, "File to write; must not exist")->required();
+  backup->add_flag("--with-keys", a->with_keys, "Private keys too: whoever has the file owns the federation");
+  CLI::App* restore = Verb(app, a, "restore", "Make a directory from a backup",
+                           "tributary-coordinator restore --from federation.backup --dir /var/lib/tributary");
+  restore->add_option("--from", a->from, "File that backup wrote")->required();
+  CLI::App* upgrade = Verb(app, a, "upgrade", "Bring the ledger to this program's schema",
+                           "tributary-coordinator upgrade --dir /var/lib/tributary --dry-run");
+  upgrade->add_flag("--dry-run", a->dry_run, "Only say what would be done");
+  return {{init, [a] { return Init(*a); }},       {run, [a, signals] { return Run(*a, *signals); }},
+          {verify, [a] { return Verify(*a); }},   {backup, [a] { return Backup(*a); }},
+          {restore, [a] { return Restore(*a); }}, {upgrade, [a] { return Upgrade(*a); }}};
+}
+
+int Dispatch(const Verbs& verbs, const Arguments& arguments) {
+  for (const auto& [verb, action] : verbs) {
+    if (!verb->parsed()) continue;
+    const absl::Status done = action();
+    if (!done.ok()) std::fputs(FormatError(done, arguments.format == "json").c_str(), stderr);
+    return ExitCodeFor(done);
+  }
+  return kExitUsage;
+}
+
+}  // namespace
+
+int RunCoordinatorCommand(int argc, const char* const* argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+
+  CLI::App app("Runs a federation: sends out the model, averages what comes back, keeps a history that can be checked.",
+               "tributary-coordinator");
+  app.set_version_flag("--version", TRIBUTARY_VERSION);
+  app.require_subcommand(1);
+  Arguments arguments;
+  const Verbs verbs = AddVerbs(&app, &arguments, &signals);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  if (app.got_subcommand("run")) pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return Dispatch(verbs, arguments);
+}
+
+}  // namespace tributary

@@ -1,0 +1,292 @@
+#include "server/service/coordinator.h"
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "common/base/files.h"
+#include "common/base/logging.h"
+#include "server/identity/ca.h"
+#include "server/identity/certificate_renewal.h"
+#include "server/identity/federation.h"
+#include "server/ledger/identity_ledger.h"
+#include "server/ledger/ledger_store.h"
+#include "server/service/door.h"
+#include "server/service/endpoints_file.h"
+#include "server/service/enrolment_door.h"
+#include "server/service/federation_service.h"
+#include "server/service/housekeeping.h"
+#include "server/service/operator_service.h"
+#include "server/service/settings.h"
+
+namespace tributary::service {
+namespace {
+
+constexpr int kWorkers = 12;        // calls that wait for the disk at once
+constexpr int kSessionWorkers = 8;  // clients whose messages are handled at once
+constexpr uint64_t kComeBackMs = 2000;
+
+LogLevel LevelOf(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "warning") return LogLevel::kWarning;
+  return name == "error" ? LogLevel::kError : LogLevel::kInfo;
+}
+
+std::string ToText(const identity::HostPort& address) { return identity::JoinHostPort(address.host, address.port); }
+
+// Port 0 means: the one of the last run, if there was one.
+identity::HostPort Remembered(identity::HostPort wanted, int port_before) {
+  if (wanted.port == 0) wanted.port = port_before;
+  return wanted;
+}
+
+}  // namespace
+
+// Members in the order of building; destroyed in reverse.
+struct Coordinator::Impl {
+  explicit Impl(Options o) : options(std::move(o)) {}
+
+  absl::Status OpenDirectory();
+  absl::Status OpenIdentities();
+  absl::Status OpenRuns();
+  void BuildServices();
+  absl::Status OpenDoors();
+  identity::Endpoints Advertised() const;
+  v1::Status Facts() const;
+  void OnRevoked(const std::string& client_id, const std::string& reason);
+  void Stop();
+
+  const Options options;
+  std::unique_ptr<DirectoryLock> lock;
+  identity::Federation federation;
+  Settings settings;
+  int64_t started_unix_ms = 0;
+  std::unique_ptr<storage::Database> database;
+  std::unique_ptr<storage::BlobStore> blobs;
+  std::unique_ptr<identity::IdentityStore> identity_store;
+  std::unique_ptr<identity::CertificateAuthority> authority;
+  std::unique_ptr<identity::CertificateRenewal> renewal;
+  std::unique_ptr<ledger::LedgerStore> store;
+  LiveCalls live;
+  std::unique_ptr<identity::IdentityService> identities;
+  std::unique_ptr<SessionRegistry> sessions;
+  std::unique_ptr<rounds::RunManager> runs;
+  std::unique_ptr<UploadStore> uploads;
+  std::unique_ptr<UpdateIntake> intake;
+  std::unique_ptr<ModelSnapshots> models;
+  WorkerPool workers{kWorkers};
+  OrderedWorkers session_workers{kSessionWorkers};
+  std::unique_ptr<Gate> main_gate, enrolment_gate;
+  std::unique_ptr<FederationService> federation_service;
+  std::unique_ptr<OperatorService> operator_service;
+  std::unique_ptr<EnrolmentService> enrolment_service;
+  std::unique_ptr<EnrolmentDoor> enrolment_door;
+  std::unique_ptr<Door> main_door;
+  identity::HostPort main_address;  // set once, when the door opens
+  std::unique_ptr<Housekeeping> housekeeping;
+  bool stopped = false;
+};
+
+absl::Status Coordinator::Impl::OpenDirectory() {
+  TRB_ASSIGN_OR_RETURN(federation, identity::LoadFederation(options.directory));
+  TRB_ASSIGN_OR_RETURN(settings, ReadSettings(options.directory, federation));
+  SetLogLevel(LevelOf(settings.log_level));
+  TRB_ASSIGN_OR_RETURN(lock, DirectoryLock::Acquire(options.directory));
+  TRB_ASSIGN_OR_RETURN(database, ledger::OpenLedger(options.directory));
+  TRB_ASSIGN_OR_RETURN(blobs, storage::BlobStore::Open(options.directory));
+  started_unix_ms = options.clock->NowUnixMillis();
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::Impl::OpenIdentities() {
+  crypto::SecureRandom& random = crypto::SecureRandom::System();
+  identity_store = ledger::MakeIdentityLedger(*database);
+  TRB_ASSIGN_OR_RETURN(authority,
+                       identity::CertificateAuthority::Load(options.directory, federation.id, *options.clock, random));
+  renewal = std::make_unique<identity::CertificateRenewal>(options.directory, federation, *authority, *identity_store,
+                                                           *options.clock);
+  TRB_RETURN_IF_ERROR(renewal->Tick());
+  TRB_ASSIGN_OR_RETURN(const crypto::Issuer receipts, identity::LoadReceiptSigner(options.directory));
+  ledger::Signer signer{federation.id, receipts.certificate.pem(), authority->certificate().sha256(),
+                        [key = receipts.key](std::string_view message) { return key.Sign(message); }};
+  TRB_ASSIGN_OR_RETURN(store, ledger::LedgerStore::Create({database.get(), blobs.get(), std::move(signer)}));
+
+  identity::IdentityService::Options who;
+  who.store = identity_store.get();
+  who.authority = authority.get();
+  who.clock = options.clock;
+  who.random = &random;
+  who.federation = federation.id;
+  who.endpoints = [this] { return Advertised(); };
+  who.audit = [this](const v1::AuditEntry& entry) {
+    const absl::Status added = store->AddAudit(entry);
+    if (!added.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", added.ToString()}});
+  };
+  who.on_client_revoked = [this](const std::string& id, const std::string& reason) { OnRevoked(id, reason); };
+  identities = std::make_unique<identity::IdentityService>(std::move(who));
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::Impl::OpenRuns() {
+  const auto enrolled = [this]() -> absl::StatusOr<std::vector<rounds::Candidate>> {
+    TRB_ASSIGN_OR_RETURN(const auto active, identities->ActiveClients());
+    std::vector<rounds::Candidate> candidates;
+    for (const identity::Subject& s : active) candidates.push_back({s.id, s.name, s.labels, s.dataset, false});
+    return candidates;
+  };
+  sessions = std::make_unique<SessionRegistry>(enrolled, options.clock);
+  rounds::RunManager::Options how;
+  how.store = store.get();
+  how.dispatcher = sessions.get();
+  how.blobs = blobs.get();
+  how.clock = options.clock;
+  how.federation = federation.id;
+  how.threads = settings.threads > 0 ? settings.threads : std::max(1u, std::thread::hardware_concurrency());
+  TRB_ASSIGN_OR_RETURN(runs, rounds::RunManager::Create(how));
+  TRB_ASSIGN_OR_RETURN(uploads, UploadStore::Open(options.directory));
+  UpdateIntake::Options in{identities.get(), runs.get(),    store.get(),  blobs.get(),
+                           uploads.get(),    options.clock, federation.id};
+  intake = std::make_unique<UpdateIntake>(std::move(in));
+  models = std::make_unique<ModelSnapshots>(blobs.get());
+  return absl::OkStatus();
+}
+
+void Coordinator::Impl::BuildServices() {
+  main_gate = std::make_unique<Gate>(rpc::Listener::kMain, identities.get(), &live, &workers);
+  enrolment_gate = std::make_unique<Gate>(rpc::Listener::kEnrolment, identities.get(), &live, &workers);
+  FederationService::Options peers;
+  peers.gate = main_gate.get();
+  peers.session_workers = &session_workers;
+  peers.sessions = sessions.get();
+  peers.identities = identities.get();
+  peers.runs = runs.get();
+  peers.intake = intake.get();
+  peers.models = models.get();
+  peers.clock = options.clock;
+  peers.federation = federation.id;
+  peers.heartbeat = options.heartbeat;
+  federation_service = std::make_unique<FederationService>(std::move(peers));
+  OperatorService::Options people;
+  people.gate = main_gate.get();
+  people.identities = identities.get();
+  people.runs = runs.get();
+  people.store = store.get();
+  people.blobs = blobs.get();
+  people.sessions = sessions.get();
+  people.models = models.get();
+  people.clock = options.clock;
+  people.federation = federation.id;
+  people.facts = [this] { return Facts(); };
+  people.on_invited = [this] {
+    const absl::Status opened = enrolment_door->Update();
+    if (!opened.ok()) Log(LogLevel::kError, "enrolment_port_failed", {{"reason", opened.ToString()}});
+  };
+  operator_service = std::make_unique<OperatorService>(std::move(people));
+  enrolment_service = std::make_unique<EnrolmentService>(enrolment_gate.get(), identities.get());
+  enrolment_door = std::make_unique<EnrolmentDoor>(identities.get(), enrolment_service.get(),
+                                                   identity::ServerCredentialDirectory(options.directory));
+}
+
+absl::Status Coordinator::Impl::OpenDoors() {
+  auto before = ReadEndpoints(options.directory);
+  if (absl::IsNotFound(before.status())) before = EndpointsFile();
+  TRB_RETURN_IF_ERROR(before.status());
+  TRB_RETURN_IF_ERROR(enrolment_door->Claim(Remembered(settings.enrol_listen, before->enrol.port)));
+  Housekeeping::Options care;
+  care.directory = options.directory;
+  care.clock = options.clock;
+  care.tick = options.tick;
+  care.silence = 3 * options.heartbeat;
+  care.renewal = renewal.get();
+  care.enrolment = enrolment_door.get();
+  care.sessions = sessions.get();
+  care.live = &live;
+  care.uploads = uploads.get();
+  care.store = store.get();
+  housekeeping = std::make_unique<Housekeeping>(std::move(care));
+  TRB_RETURN_IF_ERROR(runs->Resume());
+  // Bound and written down before anyone is served: an invitation names the port.
+  TRB_ASSIGN_OR_RETURN(main_door, Door::Open(rpc::Listener::kMain, Remembered(settings.listen, before->main.port),
+                                             identity::ServerCredentialDirectory(options.directory),
+                                             {federation_service.get(), operator_service.get()}));
+  main_address = main_door->address();
+  TRB_RETURN_IF_ERROR(WriteEndpoints(options.directory, {main_address, enrolment_door->address()}));
+  TRB_RETURN_IF_ERROR(enrolment_door->Update());
+  main_door->Serve();
+  housekeeping->TickSeldom();
+  housekeeping->Start();
+  return absl::OkStatus();
+}
+
+identity::Endpoints Coordinator::Impl::Advertised() const {
+  const identity::HostPort& name = settings.advertise;
+  return {identity::JoinHostPort(name.host, name.port != 0 ? name.port : main_address.port),
+          identity::JoinHostPort(name.host, enrolment_door->address().port)};
+}
+
+v1::Status Coordinator::Impl::Facts() const {
+  v1::Status facts;
+  facts.set_version(TRIBUTARY_VERSION);
+  facts.set_federation(federation.id);
+  const identity::Endpoints advertised = Advertised();
+  facts.set_main_endpoint(advertised.main);
+  facts.set_enrol_endpoint(enrolment_door->IsOpen() ? advertised.enrol : "closed");
+  facts.set_started_unix_ms(started_unix_ms);
+  const auto credential = identity::ServerCredentialDirectory(options.directory).Load();
+  if (credential.ok()) {
+    facts.set_server_certificate_not_after_unix_ms(absl::ToUnixMillis(credential->certificate.not_after()));
+  }
+  return facts;
+}
+
+void Coordinator::Impl::OnRevoked(const std::string& client_id, const std::string& reason) {
+  live.CutIdentity(client_id, absl::PermissionDeniedError("this identity was revoked"));
+  runs->ClientRevoked(client_id, reason);
+}
+
+void Coordinator::Impl::Stop() {
+  if (std::exchange(stopped, true)) return;
+  if (housekeeping != nullptr) housekeeping->Stop();
+  if (enrolment_door != nullptr) enrolment_door->Close();
+  if (main_door != nullptr) {
+    main_door->StopAccepting();
+    v1::Pace pace;
+    pace.set_retry_after_ms(kComeBackMs);
+    pace.set_reason("shutting_down");
+    sessions->EndAll(pace);
+    live.CutAll(absl::UnavailableError("shutting_down"));  // transfers resume by offset, watchers come back
+    main_door->Close(options.patience);
+  }
+  session_workers.Stop();
+  workers.Stop();
+  if (runs != nullptr) runs->Shutdown();
+}
+
+Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Coordinator::~Coordinator() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options) {
+  // Stops what was begun when a later step fails.
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(std::make_unique<Impl>(std::move(options))));
+  Impl& impl = *coordinator->impl_;
+  TRB_RETURN_IF_ERROR(impl.OpenDirectory());
+  TRB_RETURN_IF_ERROR(impl.OpenIdentities());
+  TRB_RETURN_IF_ERROR(impl.OpenRuns());
+  impl.BuildServices();
+  TRB_RETURN_IF_ERROR(impl.OpenDoors());
+  Log(LogLevel::kInfo, "coordinator_started",
+      {{"federation", impl.federation.id}, {"main", ToText(impl.main_address)}});
+  return coordinator;
+}
+
+std::string Coordinator::MainEndpoint() const { return ToText(impl_->main_address); }
+
+std::string Coordinator::EnrolEndpoint() const {
+  return impl_->enrolment_door->IsOpen() ? ToText(impl_->enrolment_door->address()) : "closed";
+}
+
+void Coordinator::Stop() { impl_->Stop(); }
+
+}  // namespace tributary::service

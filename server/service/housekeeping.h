@@ -1,0 +1,60 @@
+// What a coordinator does by the clock: silent sessions, expired certificates, the enrolment window (every tick);
+// renewals, disk space, leftovers of closed rounds (every minute).
+// Threads: one thread of its own, from Start to Stop. What Options borrows outlives it.
+#ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
+#define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
+
+#include <string>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "server/identity/certificate_renewal.h"
+#include "server/rounds/store.h"
+#include "server/service/enrolment_door.h"
+#include "server/service/live_calls.h"
+#include "server/service/session_registry.h"
+#include "server/service/upload_store.h"
+
+namespace tributary::service {
+
+class Housekeeping {
+ public:
+  struct Options {
+    std::string directory;
+    const Clock* clock = &Clock::System();
+    absl::Duration tick = absl::Milliseconds(500);
+    absl::Duration silence = absl::Seconds(15);  // ends a session
+    identity::CertificateRenewal* renewal = nullptr;
+    EnrolmentDoor* enrolment = nullptr;
+    SessionRegistry* sessions = nullptr;
+    LiveCalls* live = nullptr;
+    UploadStore* uploads = nullptr;
+    rounds::RunStore* store = nullptr;
+  };
+  explicit Housekeeping(Options options) : options_(std::move(options)) {}
+  ~Housekeeping() { Stop(); }
+
+  void Start();
+  void Stop() TRB_EXCLUDES(mu_);
+  // Once, now, on the caller's thread.
+  void TickOften();
+  void TickSeldom();
+
+ private:
+  void Run() TRB_EXCLUDES(mu_);
+  bool WaitForTick() TRB_EXCLUDES(mu_);
+  absl::Status SweepUploads();
+  void WarnOfLowDisk();
+
+  const Options options_;
+  std::thread thread_;
+  Mutex mu_;
+  CondVar stop_;
+  bool stopping_ TRB_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace tributary::service
+
+#endif  // TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
