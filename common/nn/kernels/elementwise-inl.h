@@ -233,8 +233,8 @@ void Momentum(float lr, float decay, const float* g, float* v, float* w, size_t 
 
 HWY_INLINE void AdamPart(const AdamArgs& args, V g, V* m, V* v, V* w) {
   // As Keras: m += (g - m) (1 - b1), v += (g^2 - v) (1 - b2).
-  *m = hn::MulAdd(hn::Sub(g, *m), hn::Set(D(), 1.0f - 0.9f), *m);
-  *v = hn::MulAdd(hn::MulSub(g, g, *v), hn::Set(D(), 1.0f - 0.999f), *v);
+  *m = hn::MulAdd(hn::Sub(g, *m), hn::Set(D(), 0.1f), *m);
+  *v = hn::MulAdd(hn::MulSub(g, g, *v), hn::Set(D(), 0.001f), *v);
   const V divisor = hn::Add(hn::Sqrt(*v), hn::Set(D(), 1e-7f));
   *w = hn::NegMulAdd(hn::Set(D(), args.step_size), hn::Div(*m, divisor), Decayed(*w, args.decay));
 }
