@@ -50,11 +50,11 @@ struct LoadOptions {
   size_t height = 0, width = 0, channels = 0;
   // The run's class list: names map to their place in it. Empty: integer labels stay, names get their place in the
   // sorted list of the names found.
-  std::vector<std::string> classes;
-  size_t num_classes = 0;    // labels must be below it (0: no check); with `classes` their count is used
-  std::string label_column;  // CSV: name or index (0-based, negative from the end); empty: "label", "class", "y",
-                             // "target" where the header has one, else the last
-  bool regression = false;   // labels are float targets
+  std::vector<std::string> classes = {};
+  size_t num_classes = 0;         // labels must be below it (0: no check); with `classes` their count is used
+  std::string label_column = {};  // CSV: name or index (0-based, negative from the end); empty: "label", "class", "y",
+                                  // "target" where the header has one, else the last
+  bool regression = false;        // labels are float targets
   Policy policy = Policy::kSkip;
   Policy unknown_classes = Policy::kRefuse;
   Duplicates duplicates = Duplicates::kKeep;
