@@ -148,4 +148,28 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> MakeGrpcLink(const std::string&
   return std::unique_ptr<CoordinatorLink>(std::move(link));
 }
 
+absl::Status ProbeCoordinator(const std::string& endpoint, const std::string& pki_directory, absl::Duration timeout) {
+  const crypto::CredentialDirectory pki(pki_directory);
+  TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, rpc::OpenChannel(endpoint, pki));
+  const auto stub = v1::FederationService::NewStub(channel);
+  grpc::ClientContext context;
+  rpc::SetTimeout(timeout, &context);
+  v1::DownloadModelRequest request;
+  request.set_task_id(std::string(64, '0'));  // nobody's
+  const auto stream = stub->DownloadModel(&context, request);
+  v1::ModelChunk chunk;
+  while (stream->Read(&chunk)) {
+  }
+  const absl::Status status = rpc::FromGrpc(stream->Finish());
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return status;
+    default:
+      return absl::OkStatus();
+  }
+}
+
 }  // namespace tributary::session

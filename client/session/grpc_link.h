@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "client/session/coordinator_link.h"
 #include "common/base/status.h"
 
@@ -14,6 +15,11 @@ namespace tributary::session {
 // To HOST:PORT with the credential that is installed in `pki_directory`. Connects lazily. Errors as rpc::OpenChannel.
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> MakeGrpcLink(const std::string& endpoint,
                                                               const std::string& pki_directory);
+
+// Asks the coordinator something harmless that needs an accepted identity, without a session (which would end that of a
+// running daemon). OK: it answered. UNAVAILABLE, DEADLINE_EXCEEDED: not reached. PERMISSION_DENIED, UNAUTHENTICATED:
+// this identity is revoked or unknown.
+absl::Status ProbeCoordinator(const std::string& endpoint, const std::string& pki_directory, absl::Duration timeout);
 
 }  // namespace tributary::session
 

@@ -1,0 +1,38 @@
+// When a running daemon should renew its certificate: when it is due and nothing is held, or, when something always is,
+// once a tenth of its life is left. After a failure not again for a minute.
+// Threads: every method is safe from any thread.
+#ifndef TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
+#define TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
+
+#include <functional>
+#include <string>
+
+#include "client/identity/identity.h"
+#include "client/session/session_loop.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+
+namespace tributary::session {
+
+class CertificateRenewal final : public Renewal {
+ public:
+  // `clock` is borrowed.
+  CertificateRenewal(const std::string& directory, const std::string& endpoint, const Clock* clock);
+
+  bool Wanted(bool idle) override;
+  absl::StatusOr<bool> Renew() override;
+
+ private:
+  const std::string directory_;
+  client::Renewer renewer_;
+  const Clock& clock_;
+  Mutex mu_;
+  absl::Duration not_before_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
+};
+
+// PERMISSION_DENIED when the installed certificate has expired; says how to come back.
+absl::Status CheckNotExpired(const crypto::Certificate& certificate, absl::Time now);
+
+}  // namespace tributary::session
+
+#endif  // TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
