@@ -1,10 +1,12 @@
 #include "common/nn/network.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +26,20 @@ size_t TotalDropoutBlocks(const ModelDescription& model) {
   size_t blocks = 0;
   for (const LayerSpec& layer : model.layers()) blocks += DropoutBlocks(layer);
   return blocks;
+}
+
+// About what a network will ask for, in double: a description may be absurd without overflowing.
+double NeededBytes(const ModelDescription& model, const Network::Options& options) {
+  const double copies = options.training ? 2 : 1;  // values and gradients
+  double floats = copies * static_cast<double>(model.parameter_count());
+  for (const LayerSpec& layer : model.layers()) {
+    floats += copies * static_cast<double>(options.max_batch) * static_cast<double>(layer.out.size());
+  }
+  return sizeof(float) * floats;
+}
+
+double PhysicalBytes() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
 // Cuts the layers into segments. A flatten moves nothing, dropout without training neither: both vanish.
@@ -136,10 +152,13 @@ absl::StatusOr<std::unique_ptr<Network>> Network::Create(const ModelDescription&
   if (options.threads < 1) return absl::InvalidArgumentError("threads must be at least 1");
   const Kernels* kernels = FindKernels(options.isa);
   if (kernels == nullptr) return absl::InvalidArgumentError(absl::StrCat("this CPU has no ", options.isa));
-  try {
-    return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, *kernels)));
-  } catch (const std::bad_alloc&) {
-  } catch (const std::length_error&) {
+  // The system hands out more than it has, and kills who uses it: ask before.
+  if (NeededBytes(model, options) <= PhysicalBytes()) {
+    try {
+      return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, *kernels)));
+    } catch (const std::bad_alloc&) {
+    } catch (const std::length_error&) {
+    }
   }
   return absl::ResourceExhaustedError(absl::StrCat("no memory for a model of ", model.parameter_count(),
                                                    " parameters at a batch of ", options.max_batch));

@@ -34,6 +34,8 @@ class FlushDenormals {
 
  private:
   uint64_t saved_;
+#else
+  FlushDenormals() {}  // a CPU that we know no switch of: slower, not wrong
 #endif
  public:
   FlushDenormals(const FlushDenormals&) = delete;

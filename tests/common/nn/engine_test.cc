@@ -38,6 +38,8 @@ TEST(EngineTest, EveryTableIsComplete) {
 
 TEST(EngineDeathTest, EnvironmentChoosesALowerSetAndRefusesAnUnknownOne) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";  // a new process: the choice is made once
+  const char* before = std::getenv("TRIBUTARY_ISA");
+  const std::string saved = before == nullptr ? "" : before;
   const std::string lowest = SupportedIsas().back();
   setenv("TRIBUTARY_ISA", lowest.c_str(), 1);
   EXPECT_EXIT(std::exit(CheckEngine().ok() && FindKernels()->isa == lowest ? 0 : 1), testing::ExitedWithCode(0), "");
@@ -45,6 +47,7 @@ TEST(EngineDeathTest, EnvironmentChoosesALowerSetAndRefusesAnUnknownOne) {
   EXPECT_EXIT(std::exit(!CheckEngine().ok() && FindKernels() == FindKernels(SupportedIsas()[0].c_str()) ? 0 : 1),
               testing::ExitedWithCode(0), "");
   unsetenv("TRIBUTARY_ISA");
+  if (before != nullptr) setenv("TRIBUTARY_ISA", saved.c_str(), 1);
 }
 
 TEST(EngineTest, ThreadsAreAtLeastOne) { EXPECT_GE(DefaultThreads(), 1); }

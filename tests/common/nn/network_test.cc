@@ -359,5 +359,13 @@ TEST(NetworkTest, RefusesImpossibleOptions) {
   EXPECT_FALSE(Network::Create(model, {.isa = "abacus"}).ok());
 }
 
+TEST(NetworkTest, RefusesWhatCannotFitInMemoryBeforeItTries) {
+  std::string text = "input: 16384 input: 16384 input: 1 ";
+  for (int i = 0; i < 100; ++i) text += "layers { activation { activation: ACTIVATION_RELU } } ";
+  const ModelDescription model = Model(text + "loss: LOSS_MEAN_SQUARED_ERROR");
+  const absl::Status status = Network::Create(model, {.max_batch = 1 << 20}).status();
+  EXPECT_EQ(absl::StatusCode::kResourceExhausted, status.code()) << status;
+}
+
 }  // namespace
 }  // namespace tributary::nn
