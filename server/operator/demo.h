@@ -12,7 +12,7 @@ namespace tributary::op {
 struct DemoOptions {
   std::string data = "synthetic";
   int clients = 5;
-  int rounds = 5;
+  int rounds = 10;
   std::string model_path = "model-demo.safetensors";
   std::string program_directory;  // where tributary-coordinator and tributary-client are
 };
