@@ -44,6 +44,7 @@ class WeightedMean {
 struct Contribution {
   LocalResult result;
   std::string update_sha256;
+  uint64_t weight = 0;  // examples, capped
 };
 
 bool StopReached(const v1::StopRule& rule, const SimulatedRound& round) {
@@ -109,8 +110,9 @@ absl::StatusOr<Contribution> Simulation::TrainClient(uint64_t round, const std::
   TRB_ASSIGN_OR_RETURN(const std::string bytes, update::EncodeDelta(update::kDefaultEncoding, delta));
   contribution.update_sha256 = crypto::Sha256Hex(bytes);
   const uint64_t cap = plan.aggregate().max_weight() == 0 ? FedAvg::kMaxWeight : plan.aggregate().max_weight();
+  contribution.weight = std::min(contribution.result.examples, cap);
   const MutexLock lock(mu);  // the sum is exact: the order in which clients come here is of no account
-  TRB_RETURN_IF_ERROR(strategy->Add(delta, std::min(contribution.result.examples, cap)));
+  TRB_RETURN_IF_ERROR(strategy->Add(delta, contribution.weight));
   return contribution;
 }
 
@@ -167,12 +169,12 @@ absl::StatusOr<SimulatedRound> Simulation::RunRound(uint64_t round) {
                        CreateStrategy(input_.plan.aggregate().strategy(), parameters_.size()));
   TRB_ASSIGN_OR_RETURN(const std::vector<Contribution> contributions, TrainClients(round, out.clients, strategy.get()));
   WeightedMean train_loss, validation_loss, validation_accuracy;
-  for (const auto& [result, digest] : contributions) {
-    out.examples += result.examples;
+  for (const auto& [result, digest, weight] : contributions) {
+    out.examples += weight;
     out.update_sha256.push_back(digest);
-    train_loss.Add(result.train_loss, result.examples);
-    validation_loss.Add(result.validation_loss, result.validation_examples);
-    validation_accuracy.Add(result.validation_accuracy, result.validation_examples);
+    train_loss.Add(result.train_loss, weight);
+    validation_loss.Add(result.validation_loss, weight);
+    validation_accuracy.Add(result.validation_accuracy, weight);
   }
   out.train_loss = train_loss.Value();
   out.validation_loss = validation_loss.Value();

@@ -39,9 +39,9 @@ struct SimulatedRound {
   uint64_t round = 0;
   std::vector<std::string> clients;        // whose updates were taken, in rank order
   std::vector<std::string> update_sha256;  // likewise
-  uint64_t examples = 0;
-  std::optional<double> train_loss;                            // example-weighted mean over the clients
-  std::optional<double> validation_loss, validation_accuracy;  // likewise, by validation examples
+  uint64_t examples = 0;                   // sum of the updates' weights
+  std::optional<double> train_loss;        // mean over the clients by weight, as a coordinator has it
+  std::optional<double> validation_loss, validation_accuracy;  // likewise, of the clients that have a value
   std::optional<double> test_loss, test_accuracy;
   double seconds = 0;  // training and aggregation, without evaluation
   std::string model_sha256;

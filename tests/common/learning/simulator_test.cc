@@ -82,6 +82,7 @@ TEST_F(SimulatorTest, IsTheTrainerAndTheStrategyAndNothingElse) {
   ASSERT_OK_AND_ASSIGN(const SimulationResult result, Simulate(Input(), nullptr));
   for (const SimulatedRound& round : result.rounds) {
     FedAvg strategy(global.size());
+    double loss_sum = 0;
     for (size_t c = 0; c < round.clients.size(); ++c) {
       const size_t part = static_cast<size_t>(round.clients[c].back() - '1');
       ASSERT_OK_AND_ASSIGN(const LocalResult local, TrainLocally({.model = model,
@@ -95,8 +96,10 @@ TEST_F(SimulatorTest, IsTheTrainerAndTheStrategyAndNothingElse) {
                                                                   .client_name = round.clients[c]}));
       EXPECT_EQ(round.update_sha256[c], crypto::Sha256Hex(*update::EncodeDelta("float32", local.delta)));
       ASSERT_OK(strategy.Add(local.delta, local.examples));
+      loss_sum += local.train_loss * static_cast<double>(local.examples);
     }
     EXPECT_EQ(round.examples, strategy.total_weight());
+    EXPECT_DOUBLE_EQ(*round.train_loss, loss_sum / static_cast<double>(strategy.total_weight()));
     global = strategy.Finish(global, 1.0).value();
     EXPECT_EQ(round.model_sha256, crypto::Sha256Hex(update::EncodeParameters(global)));
   }
@@ -162,6 +165,8 @@ TEST_F(SimulatorTest, WeightsAreCapped) {
   plan_.mutable_aggregate()->set_max_weight(1 << 20);
   ASSERT_OK_AND_ASSIGN(const SimulationResult free, Simulate(Input(), nullptr));
   EXPECT_EQ(capped.rounds[0].update_sha256, free.rounds[0].update_sha256);
+  EXPECT_EQ(capped.rounds[0].examples, 3u);
+  EXPECT_GT(free.rounds[0].examples, 3u);
   EXPECT_NE(capped.rounds.back().model_sha256, free.rounds.back().model_sha256);
 }
 
