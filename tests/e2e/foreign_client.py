@@ -28,8 +28,9 @@ def _generate_stubs():
     out = tempfile.mkdtemp(prefix="tributary-stubs-")
     protos = os.path.join(_TOP, "protos")
     names = ["model", "plan", "update", "enrolment", "federation", "operator"]
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", f"--python_out={out}",
-                    f"--grpc_python_out={out}"] + [f"{protos}/tributary/v1/{n}.proto" for n in names], check=True)
+    subprocess.run(["protoc", f"-I{protos}", f"--python_out={out}", f"--grpc_out={out}",
+                    "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin"] +
+                   [f"{protos}/tributary/v1/{n}.proto" for n in names], check=True)
     sys.path.insert(0, out)
     return out
 
