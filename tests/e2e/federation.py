@@ -16,7 +16,8 @@ import threading
 import time
 import unittest
 
-BIN = os.environ.get("TRIBUTARY_BIN", "")
+_TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+BIN = os.path.abspath(os.environ.get("TRIBUTARY_BIN", os.path.join(_TOP, "build", "release", "bin")))
 MNIST = os.environ.get("TRIBUTARY_MNIST_DIR", "")
 
 
