@@ -15,7 +15,7 @@ namespace tributary::learning {
 
 // Examples that are computed between two polls of a stop token. Larger batches are accumulated from parts of this size,
 // which is fixed: it decides the order of sums.
-inline constexpr size_t kMicroBatch = 64;
+inline constexpr size_t kMicroBatch = 32;
 
 class BatchReader {
  public:

@@ -233,7 +233,7 @@ TEST_F(LocalTrainerTest, DataThatDoNotFitAreRefused) {
 // One dense unit, whole set in one step: w -= rate * 2/n sum (w x + b - y) x, by hand in double.
 TEST(GradientDescentTest, TheWholeSetInOneStepIsPlainGradientDescent) {
   const nn::ModelDescription model = Describe(LineModel());
-  const data::Dataset data = Line(150);  // two full micro-batches and a rest
+  const data::Dataset data = Line(150);  // some full micro-batches and a rest
   const v1::TrainPlan plan = SgdPlan(0.1, 1, 0);
   const std::vector<float> base{0.5f, -0.25f, 0.125f};
   ASSERT_OK_AND_ASSIGN(const LocalResult r,
