@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/error_report.h"
 #include "common/base/files.h"
 #include "common/base/logging.h"
 #include "server/identity/ca.h"
@@ -92,7 +93,11 @@ absl::Status Coordinator::Impl::OpenDirectory() {
   TRB_ASSIGN_OR_RETURN(federation, identity::LoadFederation(options.directory));
   TRB_ASSIGN_OR_RETURN(settings, ReadSettings(options.directory, federation));
   SetLogLevel(LevelOf(settings.log_level));
-  TRB_ASSIGN_OR_RETURN(lock, DirectoryLock::Acquire(options.directory));
+  auto acquired = DirectoryLock::Acquire(options.directory);
+  if (absl::IsUnavailable(acquired.status())) {
+    return WithFix(absl::FailedPreconditionError(acquired.status().message()), "a directory has one coordinator");
+  }
+  TRB_ASSIGN_OR_RETURN(lock, std::move(acquired));
   TRB_ASSIGN_OR_RETURN(database, ledger::OpenLedger(options.directory));
   TRB_ASSIGN_OR_RETURN(blobs, storage::BlobStore::Open(options.directory));
   started_unix_ms = options.clock->NowUnixMillis();

@@ -26,8 +26,8 @@ class Coordinator {
   };
 
   // Takes the directory, opens everything, goes on with the active runs, then opens the ports.
-  //   NOT_FOUND            no federation there (run init)        UNAVAILABLE    another process has the directory
-  //   FAILED_PRECONDITION  made by a newer version               DATA_LOSS      damaged database
+  //   NOT_FOUND            no federation there (run init)        DATA_LOSS      damaged database
+  //   FAILED_PRECONDITION  another process has the directory, or a newer version made it
   //   ALREADY_EXISTS       a port is in use                      INVALID_ARGUMENT  a fault in the settings
   static absl::StatusOr<std::unique_ptr<Coordinator>> Start(Options options);
   ~Coordinator();  // Stop

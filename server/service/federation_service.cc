@@ -52,7 +52,7 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
       LogFailure(kOpenSession, pass.status());
       return session->End(pass.status(), false);
     }
-    session->Admit(*std::move(pass));
+    if (!session->Admit(*pass)) options_.gate->Leave(*pass);
   });
   if (!posted) session->End(absl::UnavailableError("the coordinator is shutting down"), false);
   return raw;

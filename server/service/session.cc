@@ -13,9 +13,12 @@ std::shared_ptr<Session> Session::Create(Handler* handler, OrderedWorkers* worke
   return session;
 }
 
-void Session::Admit(StreamPass pass) {
-  pass_ = std::move(pass);
-  ReadNext();
+bool Session::Admit(const StreamPass& pass) {
+  MutexLock lock(&mu_);
+  if (done_) return false;
+  pass_ = pass;
+  if (!ending_) StartRead(&incoming_);
+  return true;
 }
 
 void Session::Welcome(v1::Welcome welcome) {
@@ -115,7 +118,7 @@ void Session::OnDone() {
   {
     MutexLock lock(&mu_);
     context_ = nullptr;
-    finished_ = ending_ = true;
+    finished_ = ending_ = done_ = true;
   }
   // Behind whatever is still being handled; keeps the session until then.
   std::shared_ptr<Session> self = std::move(self_);

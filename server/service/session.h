@@ -45,8 +45,9 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   static std::shared_ptr<Session> Create(Handler* handler, OrderedWorkers* workers,
                                          grpc::CallbackServerContext* context);
 
-  // Once, before anything else: begins to read. Without it the session only waits for its End.
-  void Admit(StreamPass pass);
+  // Once, before anything else: begins to read. Without it the session only waits for its End. False: it has ended
+  // already, and the pass stays the caller's.
+  bool Admit(const StreamPass& pass) TRB_EXCLUDES(mu_);
   const StreamPass& pass() const { return pass_; }
   const std::string& client_id() const { return pass_.caller.id; }
   // Which session this is in the registry; 0 before hello. Set on the worker that handles hello.
@@ -72,7 +73,7 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   void ReadNext() TRB_EXCLUDES(mu_);
   void PumpLocked() TRB_REQUIRES(mu_);
 
-  StreamPass pass_;  // set once, by Admit
+  StreamPass pass_;  // set once, by Admit, before the first message
   Handler& handler_;
   OrderedWorkers& workers_;
   std::shared_ptr<Session> self_;    // until OnDone
@@ -87,6 +88,7 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   bool writing_ TRB_GUARDED_BY(mu_) = false;
   bool ending_ TRB_GUARDED_BY(mu_) = false;    // no more messages are taken
   bool finished_ TRB_GUARDED_BY(mu_) = false;  // Finish was called
+  bool done_ TRB_GUARDED_BY(mu_) = false;      // gRPC has let go of it
   absl::Status final_ TRB_GUARDED_BY(mu_);
 };
 

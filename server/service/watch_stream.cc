@@ -40,6 +40,10 @@ absl::Status WatchStream::Begin() {
                        }));
   {
     MutexLock lock(&mu_);
+    if (done_) {
+      parts_.gate->Leave(pass);
+      return absl::OkStatus();
+    }
     pass_ = std::move(pass);
   }
   TRB_ASSIGN_OR_RETURN(const std::string id, parts_.store->ResolveRun(run_));
