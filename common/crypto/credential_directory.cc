@@ -86,9 +86,11 @@ absl::Status CredentialDirectory::Install(const Credential& credential) {
   return absl::OkStatus();
 }
 
+bool CredentialDirectory::HasPending() const { return FileExists(root_ + "/pending/request.pem"); }
+
 absl::StatusOr<PendingRequest> CredentialDirectory::PreparePending() {
   const std::string pending = root_ + "/pending", request_path = pending + "/request.pem";
-  if (FileExists(request_path)) {
+  if (HasPending()) {
     TRB_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Load(pending + "/key.pem"));
     TRB_ASSIGN_OR_RETURN(std::string request, ReadFile(request_path, kMaxRequestPemBytes));
     TRB_ASSIGN_OR_RETURN(const CertificateRequest parsed, ParseRequest(request));

@@ -46,6 +46,7 @@ class CredentialDirectory {
 
   // The key and request that wait for an answer, or new ones, synced before this returns.
   absl::StatusOr<PendingRequest> PreparePending();
+  bool HasPending() const;
   // Installs the pending key with what was issued for it; the pending files stay until DropPending, so that the caller
   // can put more in place first. FAILED_PRECONDITION when there is no pending key; INVALID_ARGUMENT when the
   // certificate is not for it or not signed by `ca`.

@@ -39,18 +39,22 @@ bool IsDefinitive(const absl::Status& status) {
          absl::IsInvalidArgument(status);
 }
 
-absl::Status CheckInvitation(const crypto::Invitation& invitation, const JoinOptions& options, const Clock& clock) {
-  if (invitation.role != options.role) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "this invitation is for a", invitation.role == crypto::InvitedRole::kClient ? " " : "n ",
-        WordFor(invitation.role), ": use `",
-        invitation.role == crypto::InvitedRole::kClient ? "tributary-client join" : "tributary join", "`"));
-  }
-  if (clock.Now() >= invitation.expires)
-    return absl::PermissionDeniedError(absl::StrCat("the invitation expired at ",
-                                                    absl::FormatTime(invitation.expires, absl::UTCTimeZone()),
-                                                    ": ask the operator for a new one"));
-  return absl::OkStatus();
+absl::Status CheckRole(const crypto::Invitation& invitation, const JoinOptions& options) {
+  if (invitation.role == options.role) return absl::OkStatus();
+  const bool client = invitation.role == crypto::InvitedRole::kClient;
+  return absl::PermissionDeniedError(absl::StrCat("this invitation is for ", client ? "a client" : "an operator",
+                                                  ": use `", client ? "tributary-client join" : "tributary join", "`"));
+}
+
+// Whether an invitation is still good is the coordinator's to say: its clock counts, it writes the audit, and it takes
+// a repeated request after the end. But a closed door after the end needs no retry, unless an earlier attempt with this
+// key may have got through.
+absl::Status ExplainUnreachable(const absl::Status& status, const crypto::Invitation& invitation, bool first_attempt,
+                                const Clock& clock) {
+  if (!absl::IsUnavailable(status) || !first_attempt || clock.Now() < invitation.expires) return status;
+  return absl::PermissionDeniedError(absl::StrCat("the invitation expired at ",
+                                                  absl::FormatTime(invitation.expires, absl::UTCTimeZone()),
+                                                  ": ask the operator for a new one"));
 }
 
 absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation, const std::string& request_pem,
@@ -152,13 +156,15 @@ absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text,
     return absl::AlreadyExistsError(
         absl::StrCat(root, " has joined a federation before: use another directory, or remove this one first"));
   TRB_ASSIGN_OR_RETURN(const crypto::Invitation invitation, crypto::ParseInvitation(invitation_text));
-  TRB_RETURN_IF_ERROR(CheckInvitation(invitation, options, clock));
+  TRB_RETURN_IF_ERROR(CheckRole(invitation, options));
   crypto::CredentialDirectory directory(root);
+  const bool first_attempt = !directory.HasPending();
   TRB_ASSIGN_OR_RETURN(const crypto::PendingRequest pending, directory.PreparePending());
   absl::StatusOr<v1::EnrolResponse> response = CallEnrol(invitation, pending.request_pem, options);
   if (!response.ok()) {
-    if (IsDefinitive(response.status())) TRB_RETURN_IF_ERROR(directory.DropPending());
-    return response.status();
+    const absl::Status status = ExplainUnreachable(response.status(), invitation, first_attempt, clock);
+    if (IsDefinitive(status)) TRB_RETURN_IF_ERROR(directory.DropPending());
+    return status;
   }
   return Accept(*response, invitation, &directory);
 }
