@@ -23,24 +23,24 @@ using testing::StatusIs;
 using testing::TinyFederation;
 using testing::TinyPlan;
 
-// What a watcher heard, and a way to wait for it.
+// What a watcher heard, and a way to wait for it. A listener may outlive its log: what it writes to is shared.
 class EventLog {
  public:
   std::function<bool(const v1::RunEvent&)> Listener() {
-    return [this](const v1::RunEvent& event) {
-      MutexLock lock(&mu_);
-      events_.push_back(event);
-      changed_.NotifyAll();
+    return [heard = heard_](const v1::RunEvent& event) {
+      MutexLock lock(&heard->mu);
+      heard->events.push_back(event);
+      heard->changed.NotifyAll();
       return true;
     };
   }
   v1::RunEvent Await(const std::function<bool(const v1::RunEvent&)>& wanted) {
-    MutexLock lock(&mu_);
+    MutexLock lock(&heard_->mu);
     while (true) {
-      for (const v1::RunEvent& event : events_) {
+      for (const v1::RunEvent& event : heard_->events) {
         if (wanted(event)) return event;
       }
-      changed_.Wait(&mu_);
+      heard_->changed.Wait(&heard_->mu);
     }
   }
   v1::RunEvent AwaitRunState(const std::string& state) {
@@ -50,14 +50,17 @@ class EventLog {
     return Await([&](const v1::RunEvent& e) { return e.round().round() == round && e.round().state() == state; });
   }
   size_t size() {
-    MutexLock lock(&mu_);
-    return events_.size();
+    MutexLock lock(&heard_->mu);
+    return heard_->events.size();
   }
 
  private:
-  Mutex mu_;
-  CondVar changed_;
-  std::vector<v1::RunEvent> events_ TRB_GUARDED_BY(mu_);
+  struct Heard {
+    Mutex mu;
+    CondVar changed;
+    std::vector<v1::RunEvent> events TRB_GUARDED_BY(mu);
+  };
+  const std::shared_ptr<Heard> heard_ = std::make_shared<Heard>();
 };
 
 v1::StartRunRequest Request(const v1::RunPlan& plan, const std::string& id = "request-1") {
@@ -303,7 +306,7 @@ TEST_F(RunManagerTest, AWarmStartTakesTheModelOfACommittedRound) {
     v1::RunPlan plan = TinyPlan();
     plan.set_name(absl::StrCat("warm-", round));
     plan.set_warm_start(absl::StrCat(run, "@", round));
-    const std::string warm = Start(plan, absl::StrCat("request-", round));
+    const std::string warm = Start(plan, absl::StrCat("request-warm-", round));
     EXPECT_EQ(fed_.Run(warm).initial_model_sha256(), model) << round;
   }
   v1::RunPlan plan = TinyPlan();
