@@ -55,7 +55,9 @@ std::vector<std::string> SupportedIsas() {
 }
 
 int DefaultThreads() {
-  const int cores = UsableCores();
+  int cores = UsableCores();
+  const char* wanted = std::getenv("OMP_NUM_THREADS");
+  if (wanted != nullptr && std::atoi(wanted) > 0) cores = std::min(cores, std::atoi(wanted));
   const double quota = CgroupCores();
   if (quota <= 0) return cores;
   return std::clamp(static_cast<int>(quota + 0.999), 1, cores);

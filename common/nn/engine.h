@@ -22,7 +22,9 @@ absl::Status CheckEngine();
 // The instruction sets that this CPU can run, best first.
 std::vector<std::string> SupportedIsas();
 
-// min(cores this process may use, cgroup CPU quota rounded up), at least 1.
+// min(cores this process may use, cgroup CPU quota rounded up, OMP_NUM_THREADS when set), at least 1. Right for one
+// training process on a machine. Several on one machine must use 1 each: OpenMP's threads spin while they wait for each
+// other, and starve the others' (GOMP_SPINCOUNT=2000 in the environment bounds the spinning).
 int DefaultThreads();
 
 }  // namespace tributary::nn

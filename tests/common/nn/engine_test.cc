@@ -50,7 +50,16 @@ TEST(EngineDeathTest, EnvironmentChoosesALowerSetAndRefusesAnUnknownOne) {
   if (before != nullptr) setenv("TRIBUTARY_ISA", saved.c_str(), 1);
 }
 
-TEST(EngineTest, ThreadsAreAtLeastOne) { EXPECT_GE(DefaultThreads(), 1); }
+TEST(EngineTest, ThreadsAreAtLeastOneAndAtMostWhatOpenMpIsTold) {
+  EXPECT_GE(DefaultThreads(), 1);
+  const char* before = std::getenv("OMP_NUM_THREADS");
+  const std::string saved = before == nullptr ? "" : before;
+  setenv("OMP_NUM_THREADS", "1", 1);
+  EXPECT_EQ(1, DefaultThreads());
+  setenv("OMP_NUM_THREADS", "nonsense", 1);
+  EXPECT_GE(DefaultThreads(), 1);
+  before == nullptr ? unsetenv("OMP_NUM_THREADS") : setenv("OMP_NUM_THREADS", saved.c_str(), 1);
+}
 
 }  // namespace
 }  // namespace tributary::nn
