@@ -1,0 +1,141 @@
+// Who is online, what is pushed where, what a client remembers: without any gRPC.
+#include "server/service/session_registry.h"
+
+#include <gmock/gmock.h>
+
+#include "server/service/live_calls.h"
+#include "server/service/upload_slots.h"
+#include "tests/support/manual_clock.h"
+
+namespace tributary::service {
+namespace {
+
+class FakeSink : public SessionSink {
+ public:
+  void Send(v1::CoordinatorMessage message) override { sent.push_back(std::move(message)); }
+  void End(const absl::Status& status, bool) override { ended = status; }
+  void Cancel() override { cancelled = true; }
+  std::vector<v1::CoordinatorMessage> sent;
+  absl::Status ended;
+  bool cancelled = false;
+};
+
+class SessionRegistryTest : public ::testing::Test {
+ protected:
+  uint64_t Open(const std::string& client, const std::shared_ptr<FakeSink>& sink, const v1::Hello& hello = {}) {
+    return registry_.Open(client, hello, sink);
+  }
+  v1::TrainTask Task(const std::string& id, uint64_t round) const {
+    v1::TrainTask task;
+    task.set_task_id(id);
+    task.set_run_id("run");
+    task.set_round(round);
+    return task;
+  }
+
+  testing::ManualClock clock_;
+  SessionRegistry registry_{
+      []() -> absl::StatusOr<std::vector<rounds::Candidate>> {
+        return std::vector<rounds::Candidate>{{"c-1", "one", {}, {}, false}, {"c-2", "two", {}, {}, false}};
+      },
+      &clock_};
+  std::shared_ptr<FakeSink> first_ = std::make_shared<FakeSink>(), second_ = std::make_shared<FakeSink>();
+};
+
+TEST_F(SessionRegistryTest, CandidatesAreOnlineWhileTheyHaveASession) {
+  const uint64_t session = Open("c-1", first_);
+  auto all = registry_.Candidates();
+  ASSERT_TRUE(all.ok());
+  EXPECT_TRUE((*all)[0].online);
+  EXPECT_FALSE((*all)[1].online);
+  EXPECT_TRUE(registry_.Close("c-1", session));
+  EXPECT_FALSE((*registry_.Candidates())[0].online);
+}
+
+TEST_F(SessionRegistryTest, TheEndOfAReplacedSessionChangesNothing) {
+  const uint64_t older = Open("c-1", first_);
+  Open("c-1", second_);
+  EXPECT_TRUE(absl::IsAborted(first_->ended));
+  EXPECT_FALSE(registry_.Close("c-1", older));
+  EXPECT_TRUE(registry_.IsOnline("c-1"));
+}
+
+TEST_F(SessionRegistryTest, TasksGoToTheNewestSessionOrNowhere) {
+  EXPECT_FALSE(registry_.PushTask("c-1", Task("t", 1)));
+  Open("c-1", first_);
+  Open("c-1", second_);
+  EXPECT_TRUE(registry_.PushTask("c-1", Task("t", 1)));
+  EXPECT_TRUE(first_->sent.empty());
+  ASSERT_EQ(second_->sent.size(), 1u);
+  EXPECT_EQ(second_->sent[0].task().task_id(), "t");
+}
+
+TEST_F(SessionRegistryTest, AClientRemembersTheHistoryOfTasksThatItTook) {
+  v1::Hello hello;
+  v1::RunHead* head = hello.add_heads();
+  head->set_run_id("run");
+  head->set_round(3);
+  Open("c-1", first_, hello);
+  EXPECT_EQ(registry_.KnownHead("c-1", "run").round(), 3u);
+  EXPECT_EQ(registry_.KnownHead("c-1", "other").run_id(), "");
+  EXPECT_EQ(registry_.KnownHead("c-2", "run").run_id(), "");
+  registry_.PushTask("c-1", Task("declined", 4));
+  registry_.TaskAnswered("c-1", "declined", false);
+  EXPECT_EQ(registry_.KnownHead("c-1", "run").round(), 3u);
+  registry_.PushTask("c-1", Task("taken", 5));
+  EXPECT_EQ(registry_.KnownHead("c-1", "run").round(), 3u) << "not before it answers";
+  registry_.TaskAnswered("c-1", "taken", true);
+  EXPECT_EQ(registry_.KnownHead("c-1", "run").round(), 5u);
+}
+
+TEST_F(SessionRegistryTest, SilenceEndsASessionAndThenCutsIt) {
+  const uint64_t session = Open("c-1", first_);
+  Open("c-2", second_);
+  clock_.Advance(absl::Seconds(10));
+  registry_.Touch("c-1", session);
+  clock_.Advance(absl::Seconds(6));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->ended.ok());
+  EXPECT_TRUE(absl::IsUnavailable(second_->ended));
+  EXPECT_FALSE(second_->cancelled);
+  clock_.Advance(absl::Seconds(2));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(second_->cancelled);
+}
+
+TEST(LiveCallsTest, ACutReachesAllCallsOfOneIdentityAndIsRepeatedHarder) {
+  LiveCalls live;
+  std::vector<std::string> log;
+  const auto cut = [&log](const std::string& name) {
+    return [&log, name](const absl::Status&, bool again) { log.push_back(name + (again ? "!" : "")); };
+  };
+  const uint64_t a = live.Add("c-1", 100, cut("a"));
+  live.Add("c-1", 200, cut("b"));
+  live.Add("c-2", 100, cut("c"));
+  EXPECT_EQ(live.CutIdentity("c-1", absl::PermissionDeniedError("revoked")), 2);
+  EXPECT_THAT(log, ::testing::ElementsAre("a", "b"));
+  live.Remove(a);
+  live.CutAgain();
+  EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!"));
+  EXPECT_EQ(live.CutExpired(100), 1);
+  EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!", "c"));
+}
+
+TEST(UploadSlotsTest, FewAreReadAtOnceAndTheRestTakeTurns) {
+  UploadSlots slots(1, 1);
+  std::vector<int> ran;
+  EXPECT_TRUE(slots.Enter([&] { ran.push_back(1); }));
+  EXPECT_TRUE(slots.Enter([&] { ran.push_back(2); }));
+  EXPECT_TRUE(slots.Full());
+  EXPECT_FALSE(slots.Enter([&] { ran.push_back(3); }));
+  EXPECT_THAT(ran, ::testing::ElementsAre(1));
+  slots.Leave();
+  EXPECT_THAT(ran, ::testing::ElementsAre(1, 2));
+  EXPECT_FALSE(slots.Full());
+  slots.Leave();
+  EXPECT_TRUE(slots.Enter([&] { ran.push_back(4); }));
+  EXPECT_THAT(ran, ::testing::ElementsAre(1, 2, 4));
+}
+
+}  // namespace
+}  // namespace tributary::service
