@@ -40,7 +40,7 @@ absl::Status CertificateRenewal::RenewServer() {
   TRB_ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate());
   TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate, authority_.IssueServer(key.public_key(), federation_));
   TRB_RETURN_IF_ERROR(directory.Install({key, certificate, authority_.certificate()}));
-  Log(LogLevel::kInfo, "certificate_renewed", {{"role", "server"}, {"sha256", certificate.sha256()}});
+  Log(LogLevel::kInfo, "certificate_issued", {{"role", "server"}, {"sha256", certificate.sha256()}});
   return absl::OkStatus();
 }
 
@@ -57,7 +57,7 @@ absl::Status CertificateRenewal::RenewOperator() {
   const CertificateRow row = ToRow(certificate, Role::kOperator, subject.id, "", clock_.NowUnixMillis());
   TRB_RETURN_IF_ERROR(store_.PutOperator(subject, row).status());
   TRB_RETURN_IF_ERROR(directory.Install({key, certificate, authority_.certificate()}));
-  Log(LogLevel::kInfo, "certificate_renewed", {{"role", "operator"}, {"sha256", certificate.sha256()}});
+  Log(LogLevel::kInfo, "certificate_issued", {{"role", "operator"}, {"sha256", certificate.sha256()}});
   return absl::OkStatus();
 }
 

@@ -17,7 +17,8 @@ using testing::IsOk;
 using ::testing::Not;
 using testing::StatusIs;
 
-// A P-256 key made by `openssl ecparam -name prime256v1 -genkey -noout`, and its signature of "tributary".
+// Made for this test and used nowhere else: a P-256 key from `openssl ecparam -name prime256v1 -genkey -noout`, and its
+// signature of "tributary".
 constexpr char kSec1Pem[] = R"(-----BEGIN EC PRIVATE KEY-----
 MHcCAQEEIK1Ky1As9ZACfX15jeZ2EFEc+PxwBbXDijIyKaWRAxfnoAoGCCqGSM49
 AwEHoUQDQgAEHtupqrOJs42zSXlTmaAVoYAytY8yRkHMmbMPZ2ZxphnV9f8+Gt4J
