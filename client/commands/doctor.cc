@@ -96,8 +96,10 @@ bool CheckCertificate(const std::string& directory, Findings* findings) {
                     "set the clock of this machine: it is behind");
     return false;
   }
-  findings->Good("certificate", absl::StrCat("valid until ", absl::FormatTime(own.not_after()), ", renewed from ",
-                                             absl::FormatTime(crypto::RenewalDue(own))));
+  findings->Good("certificate",
+                 absl::StrCat("valid until ", absl::FormatTime(absl::RFC3339_sec, own.not_after(), absl::UTCTimeZone()),
+                              ", renewed from ",
+                              absl::FormatTime(absl::RFC3339_sec, crypto::RenewalDue(own), absl::UTCTimeZone())));
   return true;
 }
 

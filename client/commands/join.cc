@@ -14,6 +14,7 @@
 #include "client/identity/identity.h"
 #include "client/policy/policy.h"
 #include "client/session/client_settings.h"
+#include "client/session/daemon.h"
 #include "client/session/data_holder.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
@@ -27,6 +28,8 @@ constexpr char kExample[] =
     "What leaves this machine: counts and class names of the data when connecting, weight deltas and metrics after\n"
     "training. `tributary-client uploads` lists all of it. The data themselves never do.\n\n"
     "Example:\n  tributary-client join --dir ~/tributary --data /srv/images < invitation.txt";
+
+constexpr char kNewInvitation[] = "carry it over again in full, or ask the operator for a new one";
 
 struct JoinFlags {
   std::string directory, invitation_file, shape;
@@ -122,7 +125,7 @@ absl::Status Join(const JoinFlags& flags, Console* console) {
   TRB_ASSIGN_OR_RETURN(const session::ClientSettings settings, Settings(flags));
   TRB_ASSIGN_OR_RETURN(const policy::Policy policy, PolicyOf(flags));
   TRB_ASSIGN_OR_RETURN(const std::string invitation, ReadInvitation(flags, console));
-  TRB_RETURN_IF_ERROR(crypto::ParseInvitation(invitation).status());
+  TRB_RETURN_IF_ERROR(WithFix(crypto::ParseInvitation(invitation).status(), kNewInvitation));
   const std::unique_ptr<session::DataHolder> data = session::DataHolder::Load(settings, policy.bad_data);
   TRB_RETURN_IF_ERROR(data->status());
   console->out << DataSummary(settings, *data) << "\nPolicy     " << flags.directory << "/policy.toml\n\n"
@@ -130,7 +133,7 @@ absl::Status Join(const JoinFlags& flags, Console* console) {
                << std::flush;
   if (!Confirm(flags, console)) return absl::CancelledError("not joined: nothing was sent");
   TRB_RETURN_IF_ERROR(MakeDirectories(flags.directory, 0700));
-  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, DirectoryLock::Acquire(flags.directory));
+  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, session::LockDirectory(flags.directory));
   if (flags.replace) TRB_RETURN_IF_ERROR(PutOldIdentityAside(flags.directory));
   TRB_RETURN_IF_ERROR(WriteSettings(flags, settings, policy));
   TRB_ASSIGN_OR_RETURN(const rpc::LocalIdentity identity, client::Join(invitation, flags.directory, Clock::System()));

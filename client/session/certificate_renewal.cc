@@ -38,7 +38,8 @@ absl::StatusOr<bool> CertificateRenewal::Renew() {
 absl::Status CheckNotExpired(const crypto::Certificate& certificate, absl::Time now) {
   if (now < certificate.not_after()) return absl::OkStatus();
   return WithFix(absl::PermissionDeniedError(
-                     absl::StrCat("this client's certificate expired on ", absl::FormatTime(certificate.not_after()))),
+                     absl::StrCat("this client's certificate expired on ",
+                                  absl::FormatTime(absl::RFC3339_sec, certificate.not_after(), absl::UTCTimeZone()))),
                  "ask the operator for a new invitation (`tributary client invite NAME --replace`) and join again");
 }
 

@@ -29,6 +29,9 @@
 
 namespace tributary::session {
 
+// FAILED_PRECONDITION, naming its process id, when another process works on DIR.
+absl::StatusOr<std::unique_ptr<DirectoryLock>> LockDirectory(const std::string& directory);
+
 class Daemon {
  public:
   struct Options {
@@ -38,8 +41,9 @@ class Daemon {
     std::function<void(const v1::Welcome& welcome, const rpc::LocalIdentity& identity)> on_open;
   };
   // Everything that can be found wrong before a connection is made: NOT_FOUND (not joined), PERMISSION_DENIED (keys
-  // readable by others, certificate expired), UNAVAILABLE (another process has DIR), INVALID_ARGUMENT (client.toml,
-  // policy.toml), and those of the ledger. Data that cannot be read are no error: tasks are then declined.
+  // readable by others, certificate expired), FAILED_PRECONDITION (another process has DIR), INVALID_ARGUMENT
+  // (client.toml, policy.toml), and those of the ledger. Data that cannot be read are no error: tasks are then
+  // declined.
   static absl::StatusOr<std::unique_ptr<Daemon>> Create(Options options);
 
   // As SessionLoop::Run.

@@ -1,0 +1,181 @@
+#include "client/session/client_ledger.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/client/session/test_federation.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace tributary::session {
+namespace {
+
+using testing::StatusIs;
+
+class ClientLedgerTest : public ::testing::Test {
+ protected:
+  ClientLedgerTest() { Reopen(); }
+  void Reopen() {
+    ledger_.reset();
+    ledger_ = ClientLedger::Open(dir_.path()).value();
+  }
+  TaskState StateOf(const v1::TrainTask& task) { return ledger_->FindTask(task.task_id()).value()->state; }
+  void Queue(const v1::TrainTask& task) { ASSERT_OK(ledger_->AddTask(task, TaskState::kQueued, {}, 1000)); }
+  std::vector<SentRow> Sent() {
+    std::vector<SentRow> rows;
+    EXPECT_OK(ledger_->ListSent([&rows](const SentRow& row) {
+      rows.push_back(row);
+      return absl::OkStatus();
+    }));
+    return rows;
+  }
+
+  const testing::TempDir dir_;
+  const TestFederation federation_;
+  std::unique_ptr<ClientLedger> ledger_;
+};
+
+TEST_F(ClientLedgerTest, AQueuedTaskSurvivesAsItCame) {
+  const v1::TrainTask task = federation_.Task(2);
+  Queue(task);
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const std::vector<TaskRow> held, ledger_->HeldTasks());
+  ASSERT_EQ(1u, held.size());
+  EXPECT_EQ(task.SerializeAsString(), held[0].task.SerializeAsString());
+  EXPECT_EQ(1000, held[0].received_unix_ms);
+}
+
+TEST_F(ClientLedgerTest, TheNewestTaskOfARunIsRemembered) {
+  Queue(federation_.Task(2));
+  ASSERT_OK(ledger_->AddTask(federation_.Task(4, 2), TaskState::kDeclined, {"policy", "no"}, 2000));
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const std::optional<RunMemory> run, ledger_->FindRun("run-1"));
+  ASSERT_TRUE(run.has_value());
+  EXPECT_EQ(4u, run->round);
+  EXPECT_EQ(federation_.Record(3), run->previous_record_sha256);
+  EXPECT_EQ(federation_.Record(0), run->genesis_sha256);
+}
+
+TEST_F(ClientLedgerTest, ARefusedHistoryIsNotRemembered) {
+  Queue(federation_.Task(2));
+  ASSERT_OK(ledger_->AddRefusedHistory(federation_.Task(9), {"history_fork", "no"}, 2000));
+  EXPECT_EQ(2u, ledger_->FindRun("run-1").value()->round);
+  EXPECT_EQ(TaskState::kDeclined, StateOf(federation_.Task(9)));
+}
+
+TEST_F(ClientLedgerTest, AnUnknownRunAndTaskAreNothing) {
+  EXPECT_FALSE(ledger_->FindRun("run-1").value().has_value());
+  EXPECT_FALSE(ledger_->FindTask(federation_.Task(1).task_id()).value().has_value());
+}
+
+TEST_F(ClientLedgerTest, AHeldTaskIsNotReplaced) {
+  Queue(federation_.Task(1));
+  EXPECT_THAT(ledger_->AddTask(federation_.Task(1), TaskState::kQueued, {}, 5),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_F(ClientLedgerTest, ADroppedTaskMayComeAgain) {
+  Queue(federation_.Task(1));
+  ASSERT_TRUE(ledger_->CloseUnfinished(federation_.Task(1).task_id(), TaskState::kDropped, {"stopped", ""}).value());
+  Queue(federation_.Task(1));
+  EXPECT_EQ(TaskState::kQueued, StateOf(federation_.Task(1)));
+}
+
+TEST_F(ClientLedgerTest, ACancelComesTooLateForAFinishedTask) {
+  const v1::TrainTask task = federation_.Task(1);
+  Queue(task);
+  ASSERT_OK(ledger_->AddOutbox(federation_.Entry(task, "bytes")));
+  EXPECT_FALSE(ledger_->CloseUnfinished(task.task_id(), TaskState::kDropped, {"stopped", ""}).value());
+  EXPECT_EQ(TaskState::kFinished, StateOf(task));
+}
+
+TEST_F(ClientLedgerTest, AFinishedUpdateComesTooLateForACancelledTask) {
+  const v1::TrainTask task = federation_.Task(1);
+  Queue(task);
+  ASSERT_TRUE(ledger_->CloseUnfinished(task.task_id(), TaskState::kDropped, {"stopped", ""}).value());
+  EXPECT_THAT(ledger_->AddOutbox(federation_.Entry(task, "bytes")), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_TRUE(ledger_->ListOutbox().value().empty());
+}
+
+TEST_F(ClientLedgerTest, TheOutboxKeepsWhatWasSigned) {
+  const v1::TrainTask task = federation_.Task(1);
+  Queue(task);
+  const OutboxEntry entry = federation_.Entry(task, "bytes");
+  ASSERT_OK(ledger_->AddOutbox(entry));
+  Reopen();
+  const OutboxEntry kept = *ledger_->FindOutbox(task.task_id()).value();
+  EXPECT_EQ(entry.record.SerializeAsString(), kept.record.SerializeAsString());
+  EXPECT_EQ(entry.signature, kept.signature);
+  EXPECT_EQ(entry.metrics, kept.metrics);
+}
+
+TEST_F(ClientLedgerTest, AReceiptEndsTheTaskAndStandsInWhatWasSent) {
+  const v1::TrainTask task = federation_.Task(1);
+  Queue(task);
+  ASSERT_OK(ledger_->AddOutbox(federation_.Entry(task, "bytes")));
+  SentRow row;
+  row.kind = "delta";
+  row.task_id = task.task_id();
+  row.sha256 = "d";
+  row.outcome = "sending";
+  row.last_unix_ms = 5;
+  ASSERT_OK(ledger_->RecordSent(row));
+  row.last_unix_ms = 7;
+  ASSERT_OK(ledger_->RecordSent(row));
+  ASSERT_OK(ledger_->CloseTask(task.task_id(), TaskState::kDone, {}, "receipt bytes", 9));
+  Reopen();
+  EXPECT_EQ(TaskState::kDone, StateOf(task));
+  EXPECT_TRUE(ledger_->ListOutbox().value().empty());
+  const std::vector<SentRow> sent = Sent();
+  ASSERT_EQ(1u, sent.size());
+  EXPECT_EQ("receipted", sent[0].outcome);
+  EXPECT_EQ("receipt bytes", sent[0].receipt);
+  EXPECT_EQ(2u, sent[0].times);
+  EXPECT_EQ(5, sent[0].first_unix_ms);
+  EXPECT_EQ(9, sent[0].last_unix_ms);
+}
+
+TEST_F(ClientLedgerTest, OnlyAcceptedTasksCountForTheDay) {
+  Queue(federation_.Task(1));
+  ASSERT_OK(ledger_->AddTask(federation_.Task(2, 1), TaskState::kDeclined, {"policy", "no"}, 1000));
+  EXPECT_EQ(1u, ledger_->CountAcceptedSince(1000).value());
+  EXPECT_EQ(0u, ledger_->CountAcceptedSince(1001).value());
+}
+
+TEST_F(ClientLedgerTest, FactsAreKept) {
+  EXPECT_EQ("", ledger_->LastFacts().value());
+  ASSERT_OK(ledger_->SaveFacts(std::string("a\0b", 3)));
+  ASSERT_OK(ledger_->SaveFacts(std::string("c\0d", 3)));
+  Reopen();
+  EXPECT_EQ(std::string("c\0d", 3), ledger_->LastFacts().value());
+}
+
+TEST_F(ClientLedgerTest, UploadsCanBeReadBesideTheDaemon) {
+  ASSERT_OK_AND_ASSIGN(const auto reader, ClientLedger::OpenReadOnly(dir_.path()));
+  SentRow row;
+  row.kind = "dataset_facts";
+  row.outcome = "sent";
+  ASSERT_OK(ledger_->RecordSent(row));
+  int rows = 0;
+  ASSERT_OK(reader->ListSent([&rows](const SentRow&) {
+    ++rows;
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(1, rows);
+  EXPECT_FALSE(reader->SaveFacts("x").ok());
+}
+
+TEST_F(ClientLedgerTest, WithoutALedgerThereIsNothingToRead) {
+  const testing::TempDir empty;
+  EXPECT_THAT(ClientLedger::OpenReadOnly(empty.path()), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(ClientLedgerTest, ANewerSchemaIsRefusedByName) {
+  ledger_.reset();
+  ASSERT_OK_AND_ASSIGN(const auto db, storage::Database::Open(dir_.File("client.db")));
+  ASSERT_OK(db->RunScript("PRAGMA user_version = 99"));
+  EXPECT_THAT(ClientLedger::Open(dir_.path()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("client.db")));
+}
+
+}  // namespace
+}  // namespace tributary::session

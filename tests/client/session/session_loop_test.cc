@@ -1,0 +1,254 @@
+#include "client/session/session_loop.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "tests/client/session/client_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace tributary::session {
+namespace {
+
+using testing::StatusIs;
+
+class SessionLoopTest : public ClientFixture {
+ protected:
+  // Moves time until the client has said hello for the n-th time.
+  v1::Hello AwaitHelloMovingTime(int n) {
+    while (link_.sessions() < n) clock_.Advance(absl::Milliseconds(100));
+    return link_.AwaitHello(n);
+  }
+  v1::CoordinatorMessage Cancel(const v1::TrainTask& task) {
+    v1::CoordinatorMessage message;
+    message.mutable_cancel()->set_task_id(task.task_id());
+    message.mutable_cancel()->set_code("stopped");
+    return message;
+  }
+};
+
+TEST_F(SessionLoopTest, HelloSaysWhatTheDataAreAndTheLedgerHasIt) {
+  StartSession();
+  const v1::Hello hello = link_.AwaitHello(1);
+  EXPECT_EQ(1u, hello.protocol_version());
+  EXPECT_EQ(20u, hello.dataset().examples());
+  EXPECT_EQ(2u, hello.dataset().num_classes());
+  std::vector<SentRow> rows;
+  ASSERT_OK(ledger_->ListSent([&rows](const SentRow& row) {
+    rows.push_back(row);
+    return absl::OkStatus();
+  }));
+  ASSERT_EQ(1u, rows.size());
+  EXPECT_EQ("dataset_facts", rows[0].kind);
+  EXPECT_EQ("20 examples, 3, 2 classes", rows[0].detail);
+}
+
+TEST_F(SessionLoopTest, ATaskIsTrainedUploadedAndReceipted) {
+  const v1::TrainTask task = federation_.Task(1);
+  AcceptUploads(task);
+  StartAll();
+  link_.AwaitHello(1);
+  link_.PushTask(task);
+  EXPECT_TRUE(link_.AwaitAnswer(task.task_id()).accepted());
+  EXPECT_EQ(federation_.BaseModel().size(), AwaitUpload(1).size());
+  AwaitState(task, TaskState::kDone);
+}
+
+TEST_F(SessionLoopTest, RoundsFollowEachOtherOverTheirLinks) {
+  StartAll();
+  link_.AwaitHello(1);
+  for (uint64_t round = 1; round <= 4; ++round) {
+    const v1::TrainTask task = federation_.Task(round, round - 1);
+    AcceptUploads(task);
+    link_.PushTask(task);
+    AwaitState(task, TaskState::kDone);
+  }
+}
+
+TEST_F(SessionLoopTest, ATaskSentTwiceIsTrainedOnce) {
+  std::atomic<int> trainings{0};
+  train_ = [&](const learning::LocalTask& task) {
+    ++trainings;
+    return learning::TrainLocally(task);
+  };
+  const v1::TrainTask task = federation_.Task(1);
+  AcceptUploads(task);
+  StartAll();
+  link_.AwaitHello(1);
+  link_.PushTask(task);
+  link_.PushTask(task);
+  AwaitState(task, TaskState::kDone);
+  link_.PushTask(federation_.Task(2, 1));  // behind both copies
+  link_.AwaitAnswer(federation_.Task(2).task_id());
+  StopAll();
+  EXPECT_LE(trainings, 2) << "round 1 once, round 2 perhaps";
+}
+
+TEST_F(SessionLoopTest, AForkedTaskIsDeclined) {
+  StartSession();
+  link_.AwaitHello(1);
+  link_.PushTask(federation_.Task(3));
+  link_.PushTask(federation_.Task(4));
+  const v1::TaskAnswer answer = link_.AwaitAnswer(federation_.Task(4).task_id());
+  EXPECT_FALSE(answer.accepted());
+  EXPECT_EQ("history_fork", answer.code());
+}
+
+TEST_F(SessionLoopTest, AfterARestartHelloNamesHeldTasksAndHeads) {
+  const v1::TrainTask task = federation_.Task(3);
+  ASSERT_TRUE(intake_->Decide(task).value().accepted);
+  ASSERT_OK(outbox_->Put(federation_.Entry(task, "the update"), "the update"));
+  OpenStores();
+  StartSession();
+  const v1::Hello hello = link_.AwaitHello(1);
+  ASSERT_EQ(1, hello.held_size());
+  EXPECT_EQ(task.task_id(), hello.held(0).task_id());
+  EXPECT_EQ(v1::HeldTask::FINISHED, hello.held(0).state());
+  EXPECT_EQ(federation_.Entry(task, "the update").record.update_sha256(), hello.held(0).update_sha256());
+  ASSERT_EQ(1, hello.heads_size());
+  EXPECT_EQ(3u, hello.heads(0).round());
+  EXPECT_EQ(federation_.Record(2), hello.heads(0).previous_record_sha256());
+}
+
+TEST_F(SessionLoopTest, ARestartAtAnyMomentStillGivesTheUpdate) {
+  const v1::TrainTask task = federation_.Task(1);
+  AcceptUploads(task);
+  v1::TaskVerdict& verdict = *link_.welcome.add_verdicts();
+  verdict.set_task_id(task.task_id());
+  verdict.set_action(v1::TaskVerdict::CONTINUE);
+  StartSession();  // nobody trains yet
+  link_.AwaitHello(1);
+  link_.PushTask(task);
+  link_.AwaitAnswer(task.task_id());
+  Restart();
+  const std::string update = AwaitUpload(1);
+  AwaitState(task, TaskState::kDone);
+  EXPECT_EQ(federation_.BaseModel().size(), update.size());
+}
+
+TEST_F(SessionLoopTest, TrainingGoesOnWhileTheSessionIsLost) {
+  const v1::TrainTask task = federation_.Task(1);
+  AcceptUploads(task);
+  std::atomic<bool> go_on{false};
+  std::atomic<bool> began{false};
+  train_ = [&](const learning::LocalTask& t) {
+    began = true;
+    while (!go_on && !t.stop()) std::this_thread::yield();
+    return learning::TrainLocally(t);
+  };
+  StartAll();
+  link_.AwaitHello(1);
+  link_.PushTask(task);
+  while (!began) std::this_thread::yield();
+  link_.End(absl::UnavailableError("connection reset"));
+  const v1::Hello hello = AwaitHelloMovingTime(2);
+  ASSERT_EQ(1, hello.held_size());
+  EXPECT_EQ(v1::HeldTask::TRAINING, hello.held(0).state());
+  go_on = true;
+  AwaitState(task, TaskState::kDone);
+}
+
+TEST_F(SessionLoopTest, ACancelBeforeTrainingDropsTheTask) {
+  StartSession();
+  link_.AwaitHello(1);
+  link_.PushTask(federation_.Task(1));
+  link_.AwaitAnswer(federation_.Task(1).task_id());
+  link_.Push(Cancel(federation_.Task(1)));
+  AwaitState(federation_.Task(1), TaskState::kDropped);
+}
+
+TEST_F(SessionLoopTest, HeartbeatsGoOutAtTheIntervalOfTheWelcome) {
+  StartSession();
+  link_.AwaitHello(1);
+  for (uint64_t n = 1; n <= 3; ++n) {
+    clock_.AwaitWaiters(1);
+    clock_.Advance(absl::Seconds(10));
+    link_.Await([n](const v1::ClientMessage& m) { return m.has_heartbeat() && m.heartbeat().sequence() == n; });
+  }
+}
+
+TEST_F(SessionLoopTest, ALostSessionComesBackAfterAPause) {
+  StartSession();
+  link_.AwaitHello(1);
+  link_.End(absl::UnavailableError("connection reset"));
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(1, link_.sessions());
+  AwaitHelloMovingTime(2);
+}
+
+TEST_F(SessionLoopTest, ThePaceOfTheCoordinatorIsKept) {
+  StartSession();
+  link_.AwaitHello(1);
+  v1::CoordinatorMessage pace;
+  pace.mutable_pace()->set_retry_after_ms(60'000);
+  link_.Push(pace);
+  link_.End(absl::UnavailableError("shutting down"));
+  const absl::Duration begin = clock_.Monotonic();
+  AwaitHelloMovingTime(2);
+  EXPECT_GE(clock_.Monotonic() - begin, absl::Seconds(60));
+}
+
+TEST_F(SessionLoopTest, ASecondCopyOfThisClientEndsTheFirst) {
+  StartSession();
+  link_.AwaitHello(1);
+  link_.End(absl::AbortedError("a newer session"));
+  EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kAborted, ::testing::HasSubstr("another process")));
+  EXPECT_EQ(1, link_.sessions());
+}
+
+TEST_F(SessionLoopTest, ARevokedClientStops) {
+  for (const absl::Status& status : {absl::PermissionDeniedError("revoked"), absl::UnauthenticatedError("unknown")}) {
+    link_.RefuseSessions(status);
+    StartSession();
+    EXPECT_THAT(LoopEnd(), StatusIs(status.code()));
+  }
+}
+
+TEST_F(SessionLoopTest, AnotherVersionOfTheProtocolStops) {
+  link_.RefuseSessions(absl::FailedPreconditionError("versions too far apart"));
+  StartSession();
+  EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(SessionLoopTest, AStopIsAnOrderlyEnd) {
+  StartAll();
+  link_.AwaitHello(1);
+  StopAll();
+  EXPECT_OK(loop_status_);
+}
+
+TEST_F(SessionLoopTest, AStopEndsAPause) {
+  link_.RefuseSessions(absl::UnavailableError("nobody there"));
+  StartSession();
+  clock_.AwaitWaiters(1);
+  StopAll();
+  EXPECT_OK(loop_status_);
+}
+
+class FakeRenewal final : public Renewal {
+ public:
+  bool Wanted(bool idle) override { return idle && !renewed_; }
+  absl::StatusOr<bool> Renew() override {
+    if (!due || renewed_) return false;
+    renewed_ = true;
+    return true;
+  }
+  std::atomic<bool> due{false};
+
+ private:
+  std::atomic<bool> renewed_{false};
+};
+
+TEST_F(SessionLoopTest, ARenewalOpensANewSessionOnANewConnection) {
+  FakeRenewal renewal;
+  renewal_ = &renewal;
+  StartSession();
+  link_.AwaitHello(1);
+  renewal.due = true;
+  while (link_.sessions() < 2) clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(1, link_.reconnects());
+  StopAll();
+}
+
+}  // namespace
+}  // namespace tributary::session

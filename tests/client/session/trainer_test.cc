@@ -1,0 +1,184 @@
+#include "client/session/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "common/update/signed_record.h"
+#include "tests/client/session/client_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace tributary::session {
+namespace {
+
+class TrainerTest : public ClientFixture {
+ protected:
+  TrainerTest() {
+    TRB_CHECK(board_
+                  ->Online(link_.welcome,
+                           [this](v1::ClientMessage message) {
+                             const MutexLock lock(&mu_);
+                             sent_.push_back(std::move(message));
+                           })
+                  .ok());
+  }
+  ~TrainerTest() override { StopAll(); }  // before what the threads write to is gone
+  void Accept(const v1::TrainTask& task) {
+    const TaskIntake::Decision decision = intake_->Decide(task).value();
+    ASSERT_TRUE(decision.accepted) << decision.refusal.reason;
+    ASSERT_OK(board_->Accepted(task, decision.is_new));
+  }
+  std::optional<v1::TaskAnswer> Declined() {
+    const MutexLock lock(&mu_);
+    for (const v1::ClientMessage& message : sent_)
+      if (message.has_answer()) return message.answer();
+    return std::nullopt;
+  }
+  // A training that lasts until it is told to stop.
+  void TrainForEver() {
+    train_ = [this](const learning::LocalTask& task) -> absl::StatusOr<learning::LocalResult> {
+      training_.set_value();
+      while (!task.stop()) std::this_thread::yield();
+      return absl::CancelledError("stopped");
+    };
+  }
+
+  std::promise<void> training_;
+  std::vector<v1::ClientMessage> sent_ TRB_GUARDED_BY(mu_);
+};
+
+TEST_F(TrainerTest, AnAcceptedTaskBecomesASignedUpdate) {
+  const v1::TrainTask task = federation_.Task(1);
+  Accept(task);
+  StartTraining();
+  AwaitState(task, TaskState::kFinished);
+  const OutboxEntry entry = *ledger_->FindOutbox(task.task_id()).value();
+  EXPECT_OK(update::CheckWellFormed(entry.record));
+  EXPECT_TRUE(federation_.ClientSigner().certificate.public_key().Verify(update::CanonicalBytes(entry.record),
+                                                                         entry.signature));
+  EXPECT_EQ(federation_.ClientSigner().certificate.sha256(), entry.record.certificate_sha256());
+  EXPECT_EQ(20u, entry.record.examples());
+  EXPECT_EQ("fed", entry.record.federation());
+  EXPECT_EQ("client-1", entry.record.client_id());
+  ASSERT_OK_AND_ASSIGN(const v1::UpdateMetrics metrics, update::ParseMetrics(entry.metrics));
+  EXPECT_EQ(5u, metrics.steps());
+  EXPECT_OK(outbox_->ReadBytes(entry));
+}
+
+TEST_F(TrainerTest, TheSameTaskGivesTheSameUpdateAfterAKill) {
+  const v1::TrainTask task = federation_.Task(1);
+  Accept(task);
+  StartTraining();
+  AwaitState(task, TaskState::kFinished);
+  const std::string first = ledger_->FindOutbox(task.task_id()).value()->record.update_sha256();
+  StopAll();
+  // As if killed before the update was durable.
+  ASSERT_OK(ledger_->RequeueFinished(task.task_id()));
+  ASSERT_OK(ledger_->SetTaskState(task.task_id(), TaskState::kTraining));
+  OpenStores();
+  v1::TaskVerdict& verdict = *link_.welcome.add_verdicts();
+  verdict.set_task_id(task.task_id());
+  verdict.set_action(v1::TaskVerdict::CONTINUE);
+  ASSERT_OK(board_->Online(link_.welcome, [](v1::ClientMessage) {}));
+  StartTraining();
+  AwaitState(task, TaskState::kFinished);
+  EXPECT_EQ(first, ledger_->FindOutbox(task.task_id()).value()->record.update_sha256());
+}
+
+TEST_F(TrainerTest, ACancelEndsTheTraining) {
+  const v1::TrainTask task = federation_.Task(1);
+  TrainForEver();
+  Accept(task);
+  StartTraining();
+  training_.get_future().wait();
+  v1::CancelTask cancel;
+  cancel.set_task_id(task.task_id());
+  cancel.set_code("not_needed");
+  ASSERT_OK(board_->Cancelled(cancel));
+  EXPECT_TRUE(board_->Idle());
+  EXPECT_EQ(TaskState::kDropped, Row(task).state);
+  EXPECT_EQ("not_needed", Row(task).code);
+}
+
+TEST_F(TrainerTest, AStopLeavesTheTaskHeld) {
+  const v1::TrainTask task = federation_.Task(1);
+  TrainForEver();
+  Accept(task);
+  StartTraining();
+  training_.get_future().wait();
+  StopAll();
+  OpenStores();
+  ASSERT_EQ(1u, board_->Held().size());
+  EXPECT_EQ(v1::HeldTask::QUEUED, board_->Held()[0].state());
+}
+
+TEST_F(TrainerTest, ANewerRoundOvertakesTheOneInTraining) {
+  TrainForEver();
+  Accept(federation_.Task(1));
+  StartTraining();
+  training_.get_future().wait();
+  training_ = std::promise<void>();
+  Accept(federation_.Task(2, 1));
+  training_.get_future().wait();
+  EXPECT_EQ(TaskState::kDropped, Row(federation_.Task(1)).state);
+  EXPECT_EQ(TaskState::kTraining, Row(federation_.Task(2)).state);
+}
+
+TEST_F(TrainerTest, AFailedTrainingIsDeclinedWithItsReason) {
+  train_ = [](const learning::LocalTask&) -> absl::StatusOr<learning::LocalResult> {
+    return absl::OutOfRangeError("the loss is not finite at step 3");
+  };
+  const v1::TrainTask task = federation_.Task(1);
+  Accept(task);
+  StartTraining();
+  AwaitIdle();
+  StopAll();
+  const std::optional<v1::TaskAnswer> answer = Declined();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_FALSE(answer->accepted());
+  EXPECT_EQ("training_failed", answer->code());
+  EXPECT_EQ("the loss is not finite at step 3", answer->reason());
+  EXPECT_EQ(TaskState::kFailed, Row(task).state);
+  EXPECT_EQ("training_failed", intake_->Decide(task).value().refusal.code);
+}
+
+TEST_F(TrainerTest, ACutDownloadIsTriedAgainAfterAPause) {
+  std::atomic<int> attempts{0};
+  const auto good = link_.on_download;
+  link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink,
+                          std::stop_token stop) -> absl::Status {
+    if (attempts++ == 0) return absl::UnavailableError("cut");
+    return good(request, sink, stop);
+  };
+  Accept(federation_.Task(1));
+  StartTraining();
+  clock_.AwaitWaiters(1);
+  clock_.Advance(absl::Minutes(1));
+  AwaitState(federation_.Task(1), TaskState::kFinished);
+  EXPECT_EQ(2, attempts);
+}
+
+TEST_F(TrainerTest, ATaskThatIsGoneAtDownloadIsGivenUp) {
+  link_.on_download = [](const v1::DownloadModelRequest&, const CoordinatorLink::Sink&, std::stop_token) {
+    return absl::NotFoundError("gone");
+  };
+  Accept(federation_.Task(1));
+  StartTraining();
+  AwaitIdle();
+  EXPECT_EQ(TaskState::kFailed, Row(federation_.Task(1)).state);
+}
+
+TEST_F(TrainerTest, AfterARestartNothingIsTrainedThatTheCoordinatorDoesNotWant) {
+  Accept(federation_.Task(1));
+  OpenStores();
+  v1::TaskVerdict& verdict = *link_.welcome.add_verdicts();
+  verdict.set_task_id(federation_.Task(1).task_id());
+  verdict.set_action(v1::TaskVerdict::CANCEL);
+  ASSERT_OK(board_->Online(link_.welcome, [](v1::ClientMessage) {}));
+  EXPECT_TRUE(board_->Idle());
+  EXPECT_EQ(TaskState::kDropped, Row(federation_.Task(1)).state);
+}
+
+}  // namespace
+}  // namespace tributary::session
