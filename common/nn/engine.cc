@@ -1,6 +1,7 @@
 #include "common/nn/engine.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -61,6 +62,17 @@ int DefaultThreads() {
   const double quota = CgroupCores();
   if (quota <= 0) return cores;
   return std::clamp(static_cast<int>(quota + 0.999), 1, cores);
+}
+
+void BoundThreadSpinning(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  setenv("GOMP_SPINCOUNT", "2000", 1);  // tens of microseconds: a training step's gaps
+  setenv("KMP_BLOCKTIME", "0", 0);      // the same for LLVM's OpenMP, which counts milliseconds
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+  if (length <= 0) return;
+  path[length] = '\0';
+  execv(path, argv);
 }
 
 }  // namespace tributary::nn

@@ -23,9 +23,14 @@ absl::Status CheckEngine();
 std::vector<std::string> SupportedIsas();
 
 // min(cores this process may use, cgroup CPU quota rounded up, OMP_NUM_THREADS when set), at least 1. Right for one
-// training process on a machine. Several on one machine must use 1 each: OpenMP's threads spin while they wait for each
-// other, and starve the others' (GOMP_SPINCOUNT=2000 in the environment bounds the spinning).
+// training process on a machine. Several on one machine must use 1 each.
 int DefaultThreads();
+
+// Keeps OpenMP's threads from spinning for milliseconds while they wait for each other: on a machine with other work
+// that makes two threads a hundred times slower than one. GNU's OpenMP reads its settings before main, so this starts
+// the program anew, once, with GOMP_SPINCOUNT set. Call it first in main, before any thread, file or output. Does
+// nothing when GOMP_SPINCOUNT or OMP_WAIT_POLICY is set already, and goes on as it is when the restart fails.
+void BoundThreadSpinning(char** argv);
 
 }  // namespace tributary::nn
 

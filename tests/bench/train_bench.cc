@@ -117,6 +117,7 @@ void Run(double seconds) {
 }  // namespace tributary::nn
 
 int main(int argc, char** argv) {
+  tributary::nn::BoundThreadSpinning(argv);
   tributary::nn::Run(argc > 1 ? std::max(0.1, std::atof(argv[1])) : 1.0);
   return 0;
 }

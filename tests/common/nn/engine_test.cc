@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "common/nn/kernels/kernels.h"
@@ -48,6 +49,29 @@ TEST(EngineDeathTest, EnvironmentChoosesALowerSetAndRefusesAnUnknownOne) {
               testing::ExitedWithCode(0), "");
   unsetenv("TRIBUTARY_ISA");
   if (before != nullptr) setenv("TRIBUTARY_ISA", saved.c_str(), 1);
+}
+
+// This program itself is started anew, with a flag that makes it only list its tests and exit with 0.
+void StartAnew() {
+  if (std::freopen("/dev/null", "w", stdout) == nullptr) std::exit(2);  // its list is of no interest
+  unsetenv("GOMP_SPINCOUNT");
+  unsetenv("OMP_WAIT_POLICY");
+  std::string name = "anew", list = "--gtest_list_tests";
+  char* argv[] = {name.data(), list.data(), nullptr};
+  BoundThreadSpinning(argv);
+  std::exit(1);  // not reached
+}
+
+void StayAsItIs() {
+  setenv("GOMP_SPINCOUNT", "7", 1);
+  BoundThreadSpinning(nullptr);
+  std::exit(3);
+}
+
+TEST(EngineDeathTest, SpinningIsBoundedByStartingAnewOnce) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(StartAnew(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(StayAsItIs(), testing::ExitedWithCode(3), "");
 }
 
 TEST(EngineTest, ThreadsAreAtLeastOneAndAtMostWhatOpenMpIsTold) {
