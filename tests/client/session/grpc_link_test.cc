@@ -1,0 +1,135 @@
+// The link on the wire: real gRPC and mutual TLS on loopback, against a scripted service in this process.
+#include "client/session/grpc_link.h"
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/crypto/certificate_issuer.h"
+#include "common/crypto/digest.h"
+#include "common/rpc/credentials.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tributary/v1/federation.grpc.pb.h"
+
+namespace tributary::session {
+namespace {
+
+using testing::StatusIs;
+
+class ScriptedService final : public v1::FederationService::Service {
+ public:
+  grpc::Status OpenSession(grpc::ServerContext*,
+                           grpc::ServerReaderWriter<v1::CoordinatorMessage, v1::ClientMessage>* stream) override {
+    v1::ClientMessage hello;
+    if (!stream->Read(&hello)) return {grpc::StatusCode::UNAVAILABLE, "no hello"};
+    v1::CoordinatorMessage welcome;
+    welcome.mutable_welcome()->set_name(hello.hello().version());
+    stream->Write(welcome);
+    return {grpc::StatusCode::ABORTED, "a newer session"};
+  }
+  grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadModelRequest* request,
+                             grpc::ServerWriter<v1::ModelChunk>* writer) override {
+    if (request->task_id() == "for ever") {
+      v1::ModelChunk chunk;
+      writer->Write(chunk);
+      while (!context->IsCancelled()) std::this_thread::yield();
+      return grpc::Status::CANCELLED;
+    }
+    return {grpc::StatusCode::NOT_FOUND, "the task is gone"};
+  }
+  grpc::Status UploadUpdate(grpc::ServerContext*, grpc::ServerReader<v1::UploadChunk>* reader,
+                            v1::UploadUpdateResponse* response) override {
+    std::string got;
+    for (v1::UploadChunk chunk; reader->Read(&chunk);) got += chunk.data();
+    response->mutable_rejected()->set_reason(crypto::Sha256Hex(got));
+    return grpc::Status::OK;
+  }
+};
+
+class GrpcLinkTest : public ::testing::Test {
+ protected:
+  GrpcLinkTest() {
+    const crypto::PrivateKey ca_key = crypto::PrivateKey::Generate().value();
+    const crypto::Issuer ca{crypto::SelfSign(ca_key, Terms(crypto::CertificateUse::kAuthority)).value(), ca_key};
+    Install(ca, crypto::CertificateUse::kServer, dir_.File("server"));
+    Install(ca, crypto::CertificateUse::kPeer, dir_.File("client"));
+    grpc::ServerBuilder builder;
+    const crypto::CredentialDirectory server(dir_.File("server"));
+    builder.AddListeningPort("127.0.0.1:0", rpc::MakeServerCredentials(rpc::Listener::kMain, server).value(), &port_);
+    rpc::ApplyServerOptions(rpc::Listener::kMain, &builder);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    link_ = MakeGrpcLink(absl::StrCat("localhost:", port_), dir_.File("client")).value();
+  }
+  ~GrpcLinkTest() override { server_->Shutdown(); }
+
+  static crypto::CertificateTerms Terms(crypto::CertificateUse use) {
+    crypto::CertificateTerms terms;
+    terms.use = use;
+    terms.common_name = "test";
+    terms.serial = crypto::Sha256(std::to_string(static_cast<int>(use))).substr(0, 16);
+    terms.not_before = absl::FromUnixSeconds(1'600'000'000);
+    terms.not_after = absl::FromUnixSeconds(4'000'000'000);
+    if (use == crypto::CertificateUse::kServer) terms.dns_names = {"localhost"};
+    return terms;
+  }
+  static void Install(const crypto::Issuer& ca, crypto::CertificateUse use, const std::string& directory) {
+    const crypto::PrivateKey key = crypto::PrivateKey::Generate().value();
+    const crypto::Certificate certificate = crypto::Issue(ca, key.public_key(), Terms(use)).value();
+    TRB_CHECK(crypto::CredentialDirectory(directory).Install({key, certificate, ca.certificate}).ok());
+  }
+
+  const testing::TempDir dir_;
+  ScriptedService service_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<CoordinatorLink> link_;
+};
+
+TEST_F(GrpcLinkTest, ASessionGivesItsMessagesAndThenTheReasonOfItsEnd) {
+  ASSERT_OK_AND_ASSIGN(const auto session, link_->OpenSession());
+  v1::ClientMessage hello;
+  hello.mutable_hello()->set_version("7");
+  EXPECT_TRUE(session->Write(hello));
+  ASSERT_OK_AND_ASSIGN(const v1::CoordinatorMessage welcome, session->Read());
+  EXPECT_EQ("7", welcome.welcome().name());
+  EXPECT_THAT(session->Read(), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(session->Read(), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(GrpcLinkTest, AnUploadSendsEveryByteFromTheOffset) {
+  std::string bytes(1'000'000, 'x');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 31 % 251);
+  v1::UploadTicket ticket;
+  ticket.set_offset(12'345);
+  ASSERT_OK_AND_ASSIGN(const v1::UploadUpdateResponse response, link_->UploadUpdate(ticket, bytes, std::stop_token()));
+  EXPECT_EQ(crypto::Sha256Hex(bytes.substr(12'345)), response.rejected().reason());
+}
+
+TEST_F(GrpcLinkTest, AStopEndsADownload) {
+  v1::DownloadModelRequest request;
+  request.set_task_id("for ever");
+  std::stop_source stop;
+  const absl::Status ended = link_->DownloadModel(
+      request,
+      [&stop](const v1::ModelChunk&) {
+        stop.request_stop();
+        return absl::OkStatus();
+      },
+      stop.get_token());
+  EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GrpcLinkTest, AProbeIsAnsweredAndNobodyThereIsUnavailable) {
+  EXPECT_OK(ProbeCoordinator(absl::StrCat("localhost:", port_), dir_.File("client"), absl::Seconds(20)));
+  server_->Shutdown();
+  EXPECT_THAT(ProbeCoordinator(absl::StrCat("localhost:", port_), dir_.File("client"), absl::Seconds(20)),
+              StatusIs(absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace tributary::session
