@@ -17,7 +17,6 @@ namespace {
 constexpr uint64_t kDefaultAuditLimit = 100, kMaxAuditLimit = 10'000;
 constexpr uint64_t kClientContributions = 20;
 constexpr size_t kMaxRemembered = 1024;
-constexpr size_t kMaxRequestIdBytes = 64;
 
 // The method's full name, as the permissions spell it.
 #define TRB_METHOD(name) "/tributary.v1.OperatorService/" name
@@ -105,9 +104,6 @@ grpc::ServerUnaryReactor* OperatorService::StartRun(Context* context, const v1::
 }
 
 absl::StatusOr<v1::RunDocument> OperatorService::Start(const Principal& caller, const v1::StartRunRequest& request) {
-  if (request.request_id().size() > kMaxRequestIdBytes) {
-    return absl::InvalidArgumentError("a request id has at most 64 characters");
-  }
   TRB_ASSIGN_OR_RETURN(const std::string id, options_.runs->StartRun(request, caller.Actor()));
   if (request.dry_run()) {
     v1::RunDocument checked;

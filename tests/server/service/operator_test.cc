@@ -83,6 +83,7 @@ TEST_F(OperatorTest, ABadPlanMakesNoRunAndIsAudited) {
 
 TEST_F(OperatorTest, ADryRunOnlyChecks) {
   v1::StartRunRequest request;
+  request.set_request_id("dry");
   *request.mutable_plan() = MakePlan();
   request.set_dry_run(true);
   v1::RunDocument document;
