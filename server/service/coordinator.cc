@@ -4,6 +4,7 @@
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/base/error_report.h"
 #include "common/base/files.h"
@@ -40,6 +41,14 @@ std::string ToText(const identity::HostPort& address) { return identity::JoinHos
 identity::HostPort Remembered(identity::HostPort wanted, int port_before) {
   if (wanted.port == 0) wanted.port = port_before;
   return wanted;
+}
+
+// What a program on this host dials must be a name that the server's certificate carries.
+identity::HostPort Certified(identity::HostPort bound, const identity::Federation& federation) {
+  const std::vector<std::string> names = identity::ServerNames(federation);
+  const bool wildcard = bound.host == "0.0.0.0" || bound.host == "::";
+  if (!wildcard && std::find(names.begin(), names.end(), bound.host) == names.end()) bound.host = federation.host;
+  return bound;
 }
 
 }  // namespace
@@ -216,7 +225,8 @@ absl::Status Coordinator::Impl::OpenDoors() {
                                              identity::ServerCredentialDirectory(options.directory),
                                              {federation_service.get(), operator_service.get()}));
   main_address = main_door->address();
-  TRB_RETURN_IF_ERROR(WriteEndpoints(options.directory, {main_address, enrolment_door->address()}));
+  TRB_RETURN_IF_ERROR(WriteEndpoints(
+      options.directory, {Certified(main_address, federation), Certified(enrolment_door->address(), federation)}));
   TRB_RETURN_IF_ERROR(enrolment_door->Update());
   main_door->Serve();
   housekeeping->TickSeldom();
