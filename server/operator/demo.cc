@@ -93,10 +93,10 @@ class Demo {
     request.set_name(name);
     request.set_request_id(NewRequestId());
     TRB_ASSIGN_OR_RETURN(const v1::Invitation invitation, api_->Invite(request));
-    TRB_RETURN_IF_ERROR(
-        ChildProcess::Run({Program("tributary-client"), "join", "--dir", directory, "--data", options_.data, "--part",
-                           absl::StrCat(k, "/", options_.clients), "--partition", "iid", "--seed", "1", "--yes"},
-                          invitation.invitation() + "\n", Log(name)));
+    TRB_RETURN_IF_ERROR(ChildProcess::Run(
+        {Program("tributary-client"), "join", "--dir", directory, "--data", options_.data, "--part",
+         absl::StrCat(k, "/", options_.clients), "--partition", "iid", "--seed", "1", "--threads", "1", "--yes"},
+        invitation.invitation() + "\n", Log(name)));
     TRB_ASSIGN_OR_RETURN(std::unique_ptr<ChildProcess> client,
                          ChildProcess::Start({Program("tributary-client"), "run", "--dir", directory}, "", Log(name)));
     clients_.push_back(std::move(client));

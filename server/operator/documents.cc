@@ -112,17 +112,18 @@ std::string ClientListTable(const v1::ClientList& list) {
 
 std::string ClientTable(const v1::ClientDocument& d) {
   const v1::Client& c = d.client();
-  return Pairs({{"name", c.name()},
-                {"id", c.id()},
-                {"state", c.state()},
-                {"examples", absl::StrCat(c.examples())},
-                {"shape", absl::StrJoin(c.shape(), " x ")},
-                {"classes", absl::StrJoin(c.classes(), ", ")},
-                {"last seen", When(c.last_seen_unix_ms())},
-                {"certificate until", When(c.certificate_not_after_unix_ms())},
-                {"version", c.version()},
-                {"engine", c.engine()},
-                {"labels", Labels(c.labels())}});
+  return Pairs(
+      {{"name", c.name()},
+       {"id", c.id()},
+       {"state", c.state()},
+       {"examples", absl::StrCat(c.examples())},
+       {"shape", c.shape().empty() && c.examples() > 0 ? "images of any size" : absl::StrJoin(c.shape(), " x ")},
+       {"classes", absl::StrJoin(c.classes(), ", ")},
+       {"last seen", When(c.last_seen_unix_ms())},
+       {"certificate until", When(c.certificate_not_after_unix_ms())},
+       {"version", c.version()},
+       {"engine", c.engine()},
+       {"labels", Labels(c.labels())}});
 }
 
 std::string VerificationTable(const v1::HistoryVerification& v) {

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <iostream>
 
+#include "common/nn/engine.h"
 #include "server/operator/cli.h"
 
 int main(int argc, char** argv) {
+  tributary::nn::BoundThreadSpinning(argv);
   tributary::op::Context context{std::cout, std::cerr};
   context.out_is_terminal = isatty(STDOUT_FILENO) == 1;
   if (const char* dir = std::getenv("TRIBUTARY_DIR")) context.dir = dir;

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
+#include "common/crypto/digest.h"
 #include "common/learning/model_file.h"
 #include "server/operator/documents.h"
 #include "server/operator/interrupt.h"
@@ -41,6 +42,7 @@ absl::Status PutWarmStart(const std::string& file, v1::RunPlan* plan, OperatorAp
   *header.mutable_model() = plan->model();
   std::string bytes(reinterpret_cast<const char*>(model.parameters.data()), model.parameters.size() * sizeof(float));
   header.set_total_bytes(bytes.size());
+  header.set_model_sha256(crypto::Sha256Hex(bytes));
   TRB_ASSIGN_OR_RETURN(const std::string digest, api->PutModel(header, bytes));
   plan->set_initial_model_sha256(digest);
   return absl::OkStatus();

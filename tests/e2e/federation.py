@@ -144,7 +144,7 @@ class Federation:
         return os.path.join(self.root, "client-" + name)
 
     def join(self, name, data, *args, invite_args=()):
-        return run_program("tributary-client", ["join", "--dir", self.client_dir(name), "--data", data, "--yes", *args],
+        return run_program("tributary-client", ["join", "--dir", self.client_dir(name), "--data", data, "--yes", "--threads", "1", *args],
                            self.invite(name, *invite_args) + "\n").ok()
 
     def start_client(self, name):
