@@ -48,7 +48,9 @@ std::string DataSummary(const session::ClientSettings& settings, const session::
   if (!settings.part.empty())
     absl::StrAppend(&out, "  share    ", settings.part, " (", settings.partition, ", seed ", settings.seed, ")\n");
   absl::StrAppend(&out, "  examples ", data.facts().examples(), "\n  shape    ",
-                  absl::StrJoin(data.facts().shape(), " x "), "\n", Histogram(data.dataset()), "  cleaning\n");
+                  data.facts().shape().empty() ? "any: images are decoded to what a run asks for"
+                                               : absl::StrJoin(data.facts().shape(), " x "),
+                  "\n", Histogram(data.dataset()), "  cleaning\n");
   for (const std::string& line : data.report().Lines()) absl::StrAppend(&out, "    ", line, "\n");
   for (const std::string& warning : learning::CompatibilityWarnings(data.dataset()))
     absl::StrAppend(&out, "    warning: ", warning, "\n");

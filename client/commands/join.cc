@@ -152,7 +152,8 @@ void AddJoin(CLI::App* app, Console* console, Verb* chosen) {
   verb->add_option("--dir", flags->directory, "directory to keep key, certificate, policy and ledger in")->required();
   verb->add_option("--data", s.data, "the data: a path, or \"synthetic\" for built-in digits")->required();
   verb->add_option("--format", s.format, "idx|images|csv|npz|synthetic; guessed from the path by default");
-  verb->add_option("--shape", flags->shape, "HEIGHTxWIDTHxCHANNELS to which a folder of images is resized");
+  verb->add_option("--shape", flags->shape,
+                   "HEIGHTxWIDTHxCHANNELS to which a folder of images is resized; what a run asks for by default");
   verb->add_option("--label-column", s.label_column, "the label's column of a CSV file, by name or index");
   verb->add_flag("--regression", s.regression, "labels are numbers to predict");
   verb->add_option("--part", s.part, "I/K: one share of the data, for demonstrations and tests");

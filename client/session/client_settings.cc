@@ -78,7 +78,7 @@ std::string FormatClientSettings(const ClientSettings& s) {
       "# A path, or \"synthetic\" for built-in digits.\ndata = ",
       Quoted(s.data),
       "\n\n# idx | images | csv | npz | synthetic; empty = guessed from the path.\nformat = ", Quoted(s.format),
-      "\n\n# [height, width, channels] to which image folders are resized; empty = as they are.\n"
+      "\n\n# [height, width, channels] to which image folders are resized; empty = what a run asks for.\n"
       "shape = [",
       absl::StrJoin(s.shape, ", "), "]\n");
   absl::StrAppend(&out, "\n# CSV: the label's column, by name or index; empty = found by name, else the last.\n",

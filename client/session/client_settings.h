@@ -13,9 +13,10 @@
 namespace tributary::session {
 
 struct ClientSettings {
-  std::string data;               // absolute path, or "synthetic[:COUNT[:SEED]]"
-  std::string format;             // idx | images | csv | npz | synthetic; empty = guessed from the path
-  std::vector<int64_t> shape;     // [height, width, channels] to which image folders are resized; empty = as they are
+  std::string data;    // absolute path, or "synthetic[:COUNT[:SEED]]"
+  std::string format;  // idx | images | csv | npz | synthetic; empty = guessed from the path
+  std::vector<int64_t>
+      shape;  // [height, width, channels] to which image folders are resized; empty = what a run asks for
   std::string label_column;       // of a CSV file; empty = found by name, else the last
   bool regression = false;        // labels are numbers to predict
   std::string part;               // "K/N": one share of the data, for demonstrations and tests; empty = all

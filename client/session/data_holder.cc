@@ -10,6 +10,10 @@
 namespace tributary::session {
 namespace {
 
+// What images of any size are decoded to at start: enough to find what does not decode and what is there twice, and
+// little enough memory for any folder.
+constexpr nn::Shape kGlance{32, 32, 3};
+
 data::LoadOptions OptionsOf(const ClientSettings& settings, policy::BadData bad_data) {
   data::LoadOptions options;
   if (settings.shape.size() == 3) {
@@ -35,9 +39,23 @@ absl::StatusOr<data::Dataset> TakePart(data::Dataset all, const ClientSettings& 
   return all.Select(mine);
 }
 
-absl::StatusOr<data::LoadResult> LoadAll(const ClientSettings& settings, policy::BadData bad_data) {
+bool HasAnySize(const ClientSettings& settings, data::Format format) {
+  return format == data::Format::kImages && settings.shape.empty();
+}
+
+// `size`: what images of any size are decoded to.
+absl::StatusOr<data::LoadResult> LoadAll(const ClientSettings& settings, policy::BadData bad_data,
+                                         const nn::Shape& size) {
   data::LoadOptions options = OptionsOf(settings, bad_data);
   TRB_ASSIGN_OR_RETURN(options.format, data::ParseFormat(settings.format));
+  if (options.format == data::Format::kGuess) {
+    TRB_ASSIGN_OR_RETURN(options.format, data::GuessFormat(settings.data));
+  }
+  if (HasAnySize(settings, options.format)) {
+    options.height = size.h;
+    options.width = size.w;
+    options.channels = size.c;
+  }
   TRB_ASSIGN_OR_RETURN(data::LoadResult loaded, data::LoadData(settings.data, options));
   TRB_ASSIGN_OR_RETURN(loaded.dataset, TakePart(std::move(loaded.dataset), settings));
   return loaded;
@@ -59,11 +77,15 @@ std::string OneLine(const absl::Status& status) {
 }  // namespace
 
 std::unique_ptr<DataHolder> DataHolder::Load(const ClientSettings& settings, policy::BadData bad_data) {
-  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, bad_data);
+  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, bad_data, kGlance);
   if (!loaded.ok()) return Of({}, loaded.status());
   std::unique_ptr<DataHolder> holder = Of(std::move(loaded->dataset));
   holder->report_ = std::move(loaded->report);
   holder->format_ = loaded->format;
+  holder->settings_ = settings;
+  holder->bad_data_ = bad_data;
+  holder->any_size_ = HasAnySize(settings, loaded->format);
+  if (holder->any_size_) holder->facts_.clear_shape();
   return holder;
 }
 
@@ -98,9 +120,26 @@ Refusal DataHolder::Check(const nn::ModelDescription& model) const {
   return {};
 }
 
+// Another count or other classes than hello told would train on what the coordinator does not know of, and cut shares
+// at other places.
+Refusal DataHolder::DecodeFor(const nn::Shape& input) {
+  if (nn::Shape{dataset_.height, dataset_.width, dataset_.channels} == input) return {};
+  dataset_ = {};  // the memory of the old ones first
+  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings_, bad_data_, input);
+  if (!loaded.ok()) return {"data_error", OneLine(loaded.status())};
+  if (loaded->dataset.count != facts_.examples() || loaded->dataset.classes != own_classes_ ||
+      loaded->dataset.num_classes != own_num_classes_)
+    return {"data_error", absl::StrCat(settings_.data, ": changed since the client started (", loaded->dataset.count,
+                                       " examples, ", facts_.examples(), " then): restart the client")};
+  dataset_ = std::move(loaded->dataset);
+  own_labels_ = dataset_.labels;
+  return {};
+}
+
 absl::StatusOr<const data::Dataset*> DataHolder::ForModel(const nn::ModelDescription& model) {
-  const Refusal refusal = Check(model);
-  if (refusal.refused()) return absl::FailedPreconditionError(absl::StrCat(refusal.code, ": ", refusal.reason));
+  Refusal refusal = Check(model);
+  if (!refusal.refused() && any_size_) refusal = DecodeFor(model.input());
+  if (refusal.refused()) return ToStatus(refusal);
   dataset_.labels = own_labels_;
   dataset_.classes = own_classes_;
   dataset_.num_classes = own_num_classes_;
@@ -116,7 +155,8 @@ absl::StatusOr<const data::Dataset*> DataHolder::ForModel(const nn::ModelDescrip
 }
 
 std::string DescribeFacts(const v1::DatasetFacts& facts) {
-  std::string out = absl::StrCat(facts.examples(), " examples, ", absl::StrJoin(facts.shape(), "x"));
+  std::string out = absl::StrCat(facts.examples(), " examples, ",
+                                 facts.shape().empty() ? "images of any size" : absl::StrJoin(facts.shape(), "x"));
   if (facts.classes_size() > 0) {
     absl::StrAppend(&out, ", classes ", absl::StrJoin(facts.classes(), " "));
   } else if (facts.num_classes() > 0) {

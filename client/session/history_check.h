@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "client/session/refusal.h"
 #include "tributary/v1/federation.pb.h"
 
 namespace tributary::session {
@@ -25,13 +26,6 @@ struct RunMemory {
   uint64_t round = 0;                   // of the newest task seen
   std::string previous_record_sha256;   // that it carried
   std::string receipt_certificate_pem;  // pinned at first sight
-};
-
-// Why a task was declined; empty code: it was not.
-struct Refusal {
-  std::string code;  // of TaskAnswer
-  std::string reason;
-  bool refused() const { return !code.empty(); }
 };
 
 // SHA-256("tributary/record/v1\0" | previous record digest | body digest), both as 64 hexadecimal characters.

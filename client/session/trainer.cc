@@ -165,9 +165,9 @@ void Trainer::End(const TrainJob& job, const absl::Status& status) {
     parts_.board->TrainingStopped(job.task.task_id());
     return;
   }
-  std::string reason(status.message());
-  if (reason.size() > kMaxReasonBytes) reason.resize(kMaxReasonBytes);
-  const absl::Status told = parts_.board->TrainingFailed(job.task.task_id(), {"training_failed", reason});
+  Refusal refusal = RefusalOf(status, "training_failed");
+  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
+  const absl::Status told = parts_.board->TrainingFailed(job.task.task_id(), refusal);
   if (!told.ok()) Log(LogLevel::kError, "task_not_saved", {{"why", told.ToString()}});
 }
 

@@ -32,7 +32,9 @@ Format GuessFromName(const fs::path& path) {
 
 bool IsSyntheticSpec(const std::string& path) { return path == "synthetic" || absl::StartsWith(path, "synthetic:"); }
 
-absl::StatusOr<Format> Guess(const std::string& path) {
+}  // namespace
+
+absl::StatusOr<Format> GuessFormat(const std::string& path) {
   if (IsSyntheticSpec(path) && !FileExists(path)) return Format::kSynthetic;
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -51,6 +53,8 @@ absl::StatusOr<Format> Guess(const std::string& path) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": its name does not tell its format; say --format idx, images, csv or npz"));
 }
+
+namespace {
 
 // For formats of one file: FOLDER/train.csv or test.csv, or the only file of that ending.
 absl::StatusOr<std::string> FileIn(const std::string& path, Split split, const std::string& ending) {
@@ -110,7 +114,7 @@ std::unique_ptr<Source> MakeSource(Format format, std::string path) {
 absl::StatusOr<LoadResult> LoadData(const std::string& path, const LoadOptions& options) {
   Format format = options.format;
   if (format == Format::kGuess) {
-    TRB_ASSIGN_OR_RETURN(format, Guess(path));
+    TRB_ASSIGN_OR_RETURN(format, GuessFormat(path));
   }
   std::string file = path;
   if (format == Format::kCsv || format == Format::kNpz) {

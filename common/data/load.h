@@ -37,6 +37,9 @@ enum class Format { kGuess, kIdx, kImages, kCsv, kNpz, kSynthetic };
 // "idx" | "images" | "csv" | "npz" | "synthetic"; empty: kGuess. INVALID_ARGUMENT lists the known names.
 absl::StatusOr<Format> ParseFormat(std::string_view name);
 std::string_view FormatName(Format format);
+// What kGuess takes the path for, by what is there and what it is called. NOT_FOUND: nothing is there.
+// INVALID_ARGUMENT: its name does not tell.
+absl::StatusOr<Format> GuessFormat(const std::string& path);
 
 enum class Split { kTrain, kTest };  // which of two, where both are present; the one that is there otherwise
 enum class Policy { kSkip, kRefuse };

@@ -16,6 +16,10 @@ std::vector<uint64_t> ShapeOf(const nn::ModelDescription& model) {
 
 std::string ShapeText(const std::vector<uint64_t>& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
+bool TakesImages(const nn::ModelDescription& model) {
+  return !model.flat_input() && (model.input().c == 1 || model.input().c == 3);
+}
+
 void CheckClasses(const DataFacts& facts, const nn::ModelDescription& model, std::vector<std::string>* reasons) {
   const std::vector<std::string>& known = model.classes();
   for (const std::string& name : facts.classes) {
@@ -47,7 +51,11 @@ DataFacts FactsOf(const data::Dataset& data) {
 absl::Status CheckFacts(const DataFacts& facts, const nn::ModelDescription& model) {
   std::vector<std::string> reasons;
   if (facts.examples == 0) reasons.push_back("no examples");
-  if (facts.shape != ShapeOf(model)) {
+  if (facts.shape.empty()) {
+    if (!TakesImages(model)) {
+      reasons.push_back(absl::StrCat("the data are images, the model takes ", ShapeText(ShapeOf(model))));
+    }
+  } else if (facts.shape != ShapeOf(model)) {
     reasons.push_back(
         absl::StrCat("the data have shape ", ShapeText(facts.shape), ", the model takes ", ShapeText(ShapeOf(model))));
   }

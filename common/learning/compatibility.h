@@ -16,7 +16,7 @@ namespace tributary::learning {
 // What is known of a data set without looking into it: what a client says of its own in Hello (DatasetFacts).
 struct DataFacts {
   uint64_t examples = 0;
-  std::vector<uint64_t> shape;       // [h, w, c] or [features]
+  std::vector<uint64_t> shape;       // [h, w, c] or [features]; empty: images, decoded to what a model takes
   std::vector<std::string> classes;  // empty when labels are integers
   uint64_t num_classes = 0;          // 1 + the largest label; 0 for regression or unknown
 };

@@ -38,8 +38,8 @@ absl::Status CheckVersion(uint32_t theirs) {
 
 absl::Status CheckDataset(const v1::DatasetFacts& d) {
   if (d.examples() > kMaxExamples) return absl::InvalidArgumentError("dataset.examples is out of range");
-  if (d.shape_size() != 1 && d.shape_size() != 3 && d.examples() > 0) {
-    return absl::InvalidArgumentError("dataset.shape is [h, w, c] or [features]");
+  if (d.shape_size() != 0 && d.shape_size() != 1 && d.shape_size() != 3) {
+    return absl::InvalidArgumentError("dataset.shape is [h, w, c], [features], or empty for images of any size");
   }
   uint64_t features = 1;
   for (const uint32_t extent : d.shape()) {

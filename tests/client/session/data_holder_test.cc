@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <filesystem>
 
+#include "common/learning/compatibility.h"
 #include "tests/client/session/test_federation.h"
+#include "tests/common/data/sample_files.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -78,6 +80,92 @@ TEST(DataHolderTest, SharesAreDisjointAndComplete) {
     together += data->facts().examples();
   }
   EXPECT_EQ(90u, together);
+}
+
+// cat.1.png is all black, dog.2.png all white, each of its own size and channels.
+class ImagesOfAnySizeTest : public ::testing::Test {
+ protected:
+  ImagesOfAnySizeTest() {
+    dir_.Write("pictures/cat.1.png", Flat(0, 9, 14, 1));
+    dir_.Write("pictures/dog.2.png", Flat(255, 40, 31, 3));
+    dir_.Write("pictures/dog.3.png", Flat(255, 5, 5, 1));
+    settings_.data = dir_.path() + "/pictures";
+  }
+  static std::string Flat(uint8_t value, size_t height, size_t width, size_t channels) {
+    return data::Png({height, width, channels, std::vector<uint8_t>(height * width * channels, value)});
+  }
+  // cat-cnn, for pictures of another size than its own.
+  static nn::ModelDescription Cats(uint32_t height, uint32_t width, uint32_t channels,
+                                   const std::vector<std::string>& classes) {
+    v1::ModelDescription proto = nn::ModelDescription::Preset("cat-cnn").value();
+    proto.clear_input();
+    for (const uint32_t extent : {height, width, channels}) proto.add_input(extent);
+    for (const std::string& name : classes) proto.add_classes(name);
+    return nn::ModelDescription::FromProto(proto).value();
+  }
+  std::unique_ptr<DataHolder> Load() { return DataHolder::Load(settings_, policy::BadData::kSkip); }
+
+  testing::TempDir dir_;
+  ClientSettings settings_;
+};
+
+TEST_F(ImagesOfAnySizeTest, HelloNamesNoShape) {
+  const auto data = Load();
+  ASSERT_OK(data->status());
+  EXPECT_EQ(0, data->facts().shape_size());
+  EXPECT_EQ("3 examples, images of any size, classes cat dog", DescribeFacts(data->facts()));
+}
+
+TEST_F(ImagesOfAnySizeTest, EachModelGetsItsOwnSizeAndOrderOfClasses) {
+  const auto data = Load();
+  const std::vector<nn::ModelDescription> models = {Cats(28, 28, 1, {"cat", "dog"}), Cats(12, 20, 3, {"dog", "cat"}),
+                                                    Cats(28, 28, 1, {"cat", "dog"})};
+  for (const nn::ModelDescription& model : models) {
+    ASSERT_OK_AND_ASSIGN(const data::Dataset* mapped, data->ForModel(model));
+    EXPECT_OK(learning::CheckCompatible(*mapped, model));
+    for (size_t i = 0; i < 3; ++i) {
+      const bool white = mapped->pixels[i * mapped->example_size()] == 255;
+      EXPECT_EQ(white ? "dog" : "cat", model.classes()[static_cast<size_t>(mapped->labels[i])]);
+    }
+  }
+}
+
+TEST_F(ImagesOfAnySizeTest, TheSizeTrainedLastIsKept) {
+  const auto data = Load();
+  ASSERT_OK(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status());
+  std::filesystem::remove_all(settings_.data);
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* mapped, data->ForModel(Cats(28, 28, 1, {"dog", "cat"})));
+  EXPECT_EQ(3u, mapped->count);
+}
+
+TEST_F(ImagesOfAnySizeTest, AFolderThatIsGoneIsADataErrorThatNamesIt) {
+  const auto data = Load();
+  std::filesystem::remove_all(settings_.data);
+  const Refusal refusal = RefusalOf(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status(), "other");
+  EXPECT_EQ("data_error", refusal.code);
+  EXPECT_NE(std::string::npos, refusal.reason.find(settings_.data)) << refusal.reason;
+}
+
+TEST_F(ImagesOfAnySizeTest, AFolderThatChangedSinceHelloIsADataError) {
+  const auto data = Load();
+  dir_.Write("pictures/cat.9.png", Flat(3, 6, 6, 1));
+  const Refusal refusal = RefusalOf(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status(), "other");
+  EXPECT_EQ("data_error", refusal.code);
+  EXPECT_NE(std::string::npos, refusal.reason.find("4 examples, 3 then")) << refusal.reason;
+  std::filesystem::remove(settings_.data + "/cat.9.png");
+  EXPECT_OK(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status()) << "as it was: fine again";
+}
+
+TEST_F(ImagesOfAnySizeTest, AModelOfPlainRowsDoesNotTakeImages) {
+  EXPECT_EQ("data_mismatch", Load()->Check(Model({"cat", "dog", "eel"}, 2352)).code);
+}
+
+TEST_F(ImagesOfAnySizeTest, AShapeThatTheOwnerNamedIsTheOnlyOne) {
+  settings_.shape = {8, 8, 1};
+  const auto data = Load();
+  EXPECT_EQ("3 examples, 8x8x1, classes cat dog", DescribeFacts(data->facts()));
+  EXPECT_EQ("data_mismatch", data->Check(Cats(28, 28, 1, {"cat", "dog"})).code);
+  EXPECT_FALSE(data->Check(Cats(8, 8, 1, {"cat", "dog"})).refused());
 }
 
 }  // namespace

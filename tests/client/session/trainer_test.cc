@@ -169,6 +169,17 @@ TEST_F(TrainerTest, ATaskThatIsGoneAtDownloadIsGivenUp) {
   EXPECT_EQ(TaskState::kFailed, Row(federation_.Task(1)).state);
 }
 
+TEST_F(TrainerTest, DataThatCannotBeReadAnyMoreDeclineWithTheirOwnCode) {
+  train_ = [](const learning::LocalTask&) -> absl::StatusOr<learning::LocalResult> {
+    return ToStatus({"data_error", "/srv/cats: gone"});
+  };
+  Accept(federation_.Task(1));
+  StartTraining();
+  AwaitIdle();
+  EXPECT_EQ("data_error", Row(federation_.Task(1)).code);
+  EXPECT_EQ("/srv/cats: gone", Declined()->reason());
+}
+
 TEST_F(TrainerTest, AfterARestartNothingIsTrainedThatTheCoordinatorDoesNotWant) {
   Accept(federation_.Task(1));
   OpenStores();

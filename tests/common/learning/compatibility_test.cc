@@ -63,6 +63,16 @@ TEST(CompatibilityTest, AllReasonsAreListedAtOnce) {
                                      HasSubstr("the data have 9 classes, the model 4"))));
 }
 
+TEST(CompatibilityTest, ImagesOfAnySizeFitEveryModelOfImages) {
+  const DataFacts facts{.examples = 5, .shape = {}, .classes = {}, .num_classes = 2};
+  EXPECT_OK(CheckFacts(facts, Describe(QuadrantModel())));
+  v1::ModelDescription proto = QuadrantModel();
+  proto.set_input(2, 2);
+  EXPECT_THAT(CheckFacts(facts, Describe(proto)), StatusIs(kUnfit, HasSubstr("the model takes [8, 8, 2]")));
+  EXPECT_THAT(CheckFacts({.examples = 5, .shape = {}, .classes = {}, .num_classes = 0}, Describe(LineModel())),
+              StatusIs(kUnfit, "the data are images, the model takes [2]"));
+}
+
 TEST(CompatibilityTest, AClassThatTheModelDoesNotNameIsRefused) {
   const nn::ModelDescription model = NamedModel({"ant", "bee", "cat", "dog"});
   DataFacts facts = FactsOf(Quadrants(8));

@@ -44,6 +44,13 @@ TEST(EligibilityTest, AnotherShapeIsNot) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("shape")));
 }
 
+TEST(EligibilityTest, ImagesOfAnySizeDoNotFitPlainRows) {
+  Candidate c = Client("a");
+  c.dataset.clear_shape();
+  EXPECT_THAT(CheckEligible(TinyPlan(), TinyModel(), c),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("the data are images")));
+}
+
 TEST(EligibilityTest, MoreClassesThanTheModelIsNot) {
   Candidate c = Client("a");
   c.dataset.set_num_classes(testing::kTinyClasses + 1);
