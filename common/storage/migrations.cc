@@ -1,6 +1,7 @@
 #include "common/storage/migrations.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
 
 namespace tributary::storage {
 namespace {
@@ -24,8 +25,9 @@ absl::StatusOr<int> SchemaVersion(Database& database) {
 absl::StatusOr<std::vector<Migration>> PendingMigrations(Database& database, std::span<const Migration> migrations) {
   TRB_ASSIGN_OR_RETURN(const int version, SchemaVersion(database));
   if (version > Newest(migrations))
-    return absl::FailedPreconditionError(absl::StrCat(database.path(), ": made by a newer version: schema ", version,
-                                                      ", this program knows ", Newest(migrations)));
+    return WithFix(absl::FailedPreconditionError(absl::StrCat(database.path(), ": made by a newer version: schema ",
+                                                              version, ", this program knows ", Newest(migrations))),
+                   "install the version that made it, or a newer one; or restore a backup of before the upgrade");
   std::vector<Migration> pending;
   for (size_t i = 0; i < migrations.size(); ++i) {
     TRB_CHECK(migrations[i].version == static_cast<int>(i) + 1);
