@@ -57,11 +57,13 @@ bool RunController::Watch(uint64_t token, Watchers::Callback callback) {
 
 void RunController::Loop() {
   bool ended = false;
-  absl::Duration wait;
+  absl::Duration began, wait;
   do {
+    // The wait counts from before the step: time that passes until the wait begins is part of it.
+    began = clock_.Monotonic();
     ended = StepOnce(&wait);
     if (!ended) Publish();
-  } while (!ended && Wait(wait));
+  } while (!ended && Wait(began + wait));
   if (ended) {
     watchers_.Close(driver_.Event());
   } else {
@@ -84,8 +86,7 @@ bool RunController::StepOnce(absl::Duration* wait) {
   return false;
 }
 
-bool RunController::Wait(absl::Duration wait) {
-  const absl::Duration deadline = clock_.Monotonic() + wait;
+bool RunController::Wait(absl::Duration deadline) {
   while (true) {
     const Cause cause = WaitForCause(deadline);
     if (cause != Cause::kProgress) return cause == Cause::kWork;

@@ -55,7 +55,7 @@ class RunController {
   // True when the run has ended.
   bool StepOnce(absl::Duration* wait);
   // Until there is work; false: shut down.
-  bool Wait(absl::Duration wait) TRB_EXCLUDES(mu_);
+  bool Wait(absl::Duration deadline) TRB_EXCLUDES(mu_);
   Cause WaitForCause(absl::Duration deadline) TRB_EXCLUDES(mu_);
   void Publish() TRB_EXCLUDES(mu_);
 
