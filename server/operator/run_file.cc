@@ -44,7 +44,7 @@ void ReadTrain(TomlTable t, v1::TrainPlan* out) {
     if (optimizer != "adam") t.Fault("optimizer", absl::StrCat("\"", optimizer, "\" is none of sgd, momentum, adam"));
   }
   if (t.Has("momentum") && optimizer != "momentum") t.Fault("momentum", "only optimizer = \"momentum\" takes it");
-  out->set_momentum(t.Double("momentum", 0.9, 0, 0.999999));
+  out->set_momentum(t.Double("momentum", 0.9, 0.9, 0.9));  // the engine knows no other value
   out->set_learning_rate(Positive(&t, "learning_rate", 0.001));
   out->set_learning_rate_decay(Positive(&t, "learning_rate_decay", 1));
   out->set_validation_split(t.Double("validation_split", 0, 0, 0.999999));
