@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/error_report.h"
+#include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
 
@@ -25,20 +26,6 @@ constexpr size_t kPieceBytes = 256 * 1024;
 constexpr mode_t kBlobMode = 0600;
 constexpr mode_t kDirectoryMode = 0700;
 constexpr const char* kTemporaryMark = ".tmp-";  // as WriteFileDurably names what it has not renamed yet
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 absl::Status RequireDigest(const std::string& sha256) {
   if (IsHexDigest(sha256)) return absl::OkStatus();

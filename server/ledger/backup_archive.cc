@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 
 namespace tributary::ledger {
@@ -19,30 +20,6 @@ constexpr std::string_view kMagic = "tributary-backup/v1\n";
 constexpr size_t kPieceBytes = 256 * 1024;
 constexpr uint64_t kMaxPathBytes = 4096;
 constexpr size_t kDigestBytes = 32;
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
-absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoToStatus(errno, absl::StrCat("write ", path));
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-  return absl::OkStatus();
-}
 
 // 0 at the end of the file.
 absl::StatusOr<size_t> ReadSome(int fd, char* into, size_t size, const std::string& path) {
