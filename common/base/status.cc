@@ -36,6 +36,11 @@ absl::Status ErrnoToStatus(int error_number, std::string_view what) {
     case EMFILE:
     case ENFILE:
       return absl::ResourceExhaustedError(message);
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case EISDIR:
+      return absl::InvalidArgumentError(message);
     case EADDRINUSE:
     case EAGAIN:
       return absl::UnavailableError(message);

@@ -15,7 +15,8 @@ namespace tributary {
 absl::Status Annotate(const absl::Status& status, std::string_view context);
 
 // INTERNAL, UNAVAILABLE... from errno, e.g. "open /x/y: No such file or directory". NOT_FOUND for ENOENT,
-// PERMISSION_DENIED for EACCES/EPERM, RESOURCE_EXHAUSTED for ENOSPC/EDQUOT/EFBIG/EMFILE, ALREADY_EXISTS for EEXIST.
+// PERMISSION_DENIED for EACCES/EPERM, RESOURCE_EXHAUSTED for ENOSPC/EDQUOT/EFBIG/EMFILE, ALREADY_EXISTS for EEXIST,
+// INVALID_ARGUMENT for a path that cannot be one (ELOOP, ENAMETOOLONG, ENOTDIR, EISDIR).
 absl::Status ErrnoToStatus(int error_number, std::string_view what);
 
 // Prints file, line and condition to stderr and aborts.

@@ -21,6 +21,7 @@ TEST(StatusTest, ErrnoBecomesTheCodeThatCallersExpect) {
   EXPECT_THAT(ErrnoToStatus(EACCES, "x"), StatusIs(absl::StatusCode::kPermissionDenied));
   EXPECT_THAT(ErrnoToStatus(ENOSPC, "x"), StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_THAT(ErrnoToStatus(EEXIST, "x"), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(ErrnoToStatus(ELOOP, "x"), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ErrnoToStatus(EADDRINUSE, "x"), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(ErrnoToStatus(EIO, "x"), StatusIs(absl::StatusCode::kInternal));
 }
