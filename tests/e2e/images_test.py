@@ -110,7 +110,7 @@ class ImagesTest(unittest.TestCase):
         self.assertEqual(rows["site-1"]["state"], "accepted")
         self.assertEqual(rows["site-2"]["state"], "declined")
         self.assertIn("data_error", rows["site-2"]["reason"])
-        self.assertIn(self.folder("site-2"), rows["site-2"]["reason"])
+        self.assertIn(os.path.basename(self.folder("site-2")), rows["site-2"]["reason"])
         os.rename(away, self.folder("site-2"))
         self.run_to_end(SMALL.format(h=9, w=9, c=1), rounds=1)
 
