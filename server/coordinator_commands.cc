@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -86,6 +87,10 @@ absl::Status Verify(const Arguments& a) {
   }
   if (answer.ok()) return absl::OkStatus();
   const v1::HistoryFault& fault = answer.first_fault();
+  if (fault.run().empty()) {
+    return WithFix(absl::DataLossError(fault.what()),
+                   "the history here is not the one that the digest was noted of: it was rewritten, or rolled back");
+  }
   return WithFix(absl::DataLossError(absl::StrCat("run ", fault.run(), " round ", fault.round(), ": ", fault.what())),
                  "what is stored was changed after it was recorded: restore a backup, or find out who changed it");
 }
@@ -115,7 +120,7 @@ absl::Status Upgrade(const Arguments& a) {
 CLI::App* Verb(CLI::App* app, Arguments* a, const char* name, const char* what, const char* example) {
   CLI::App* verb = app->add_subcommand(name, what);
   verb->footer(std::string("Example:\n  ") + example);
-  verb->add_option("--dir", a->dir, "The coordinator's directory")->required()->envname("TRIBUTARY_DIR");
+  verb->add_option("--dir", a->dir, "The coordinator's directory (or TRIBUTARY_DIR)")->required(a->dir.empty());
   verb->add_option("-o,--output", a->format, "table or json; json also shapes errors")
       ->check(CLI::IsMember({"table", "json"}));
   return verb;
@@ -177,6 +182,9 @@ int RunCoordinatorCommand(int argc, const char* const* argv) {
   app.set_version_flag("--version", TRIBUTARY_VERSION);
   app.require_subcommand(1);
   Arguments arguments;
+  // Before parsing, so that --dir wins. (CLI11 would set an option from the environment once for every verb that has
+  // it.)
+  if (const char* dir = std::getenv("TRIBUTARY_DIR")) arguments.dir = dir;
   const Verbs verbs = AddVerbs(&app, &arguments, &signals);
   try {
     app.parse(argc, argv);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "common/data/partition.h"
 #include "common/learning/compatibility.h"
 
@@ -74,15 +75,24 @@ std::string OneLine(const absl::Status& status) {
   return out;
 }
 
+// What a refusal says of a fault: the file and the place in it, but not where on this machine the data lie. It leaves
+// the machine.
+std::string Told(const ClientSettings& settings, const absl::Status& status) {
+  const size_t slash = settings.data.rfind('/');
+  const std::string text = OneLine(status);
+  if (slash == std::string::npos || slash == 0) return text;
+  return absl::StrReplaceAll(text, {{settings.data.substr(0, slash + 1), ""}});
+}
+
 }  // namespace
 
 std::unique_ptr<DataHolder> DataHolder::Load(const ClientSettings& settings, policy::BadData bad_data) {
   absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, bad_data, kGlance);
-  if (!loaded.ok()) return Of({}, loaded.status());
-  std::unique_ptr<DataHolder> holder = Of(std::move(loaded->dataset));
+  std::unique_ptr<DataHolder> holder = loaded.ok() ? Of(std::move(loaded->dataset)) : Of({}, loaded.status());
+  holder->settings_ = settings;
+  if (!loaded.ok()) return holder;
   holder->report_ = std::move(loaded->report);
   holder->format_ = loaded->format;
-  holder->settings_ = settings;
   holder->bad_data_ = bad_data;
   holder->any_size_ = HasAnySize(settings, loaded->format);
   if (holder->any_size_) holder->facts_.clear_shape();
@@ -109,7 +119,7 @@ void DataHolder::ComputeFacts() {
 }
 
 Refusal DataHolder::Check(const nn::ModelDescription& model) const {
-  if (!status_.ok()) return {"data_error", OneLine(status_)};
+  if (!status_.ok()) return {"data_error", Told(settings_, status_)};
   if (!model.classes().empty()) {
     for (const std::string& name : own_classes_)
       if (std::find(model.classes().begin(), model.classes().end(), name) == model.classes().end())
@@ -126,10 +136,10 @@ Refusal DataHolder::DecodeFor(const nn::Shape& input) {
   if (nn::Shape{dataset_.height, dataset_.width, dataset_.channels} == input) return {};
   dataset_ = {};  // the memory of the old ones first
   absl::StatusOr<data::LoadResult> loaded = LoadAll(settings_, bad_data_, input);
-  if (!loaded.ok()) return {"data_error", OneLine(loaded.status())};
+  if (!loaded.ok()) return {"data_error", Told(settings_, loaded.status())};
   if (loaded->dataset.count != facts_.examples() || loaded->dataset.classes != own_classes_ ||
       loaded->dataset.num_classes != own_num_classes_)
-    return {"data_error", absl::StrCat(settings_.data, ": changed since the client started (", loaded->dataset.count,
+    return {"data_error", absl::StrCat("the data changed since the client started (", loaded->dataset.count,
                                        " examples, ", facts_.examples(), " then): restart the client")};
   dataset_ = std::move(loaded->dataset);
   own_labels_ = dataset_.labels;

@@ -1,5 +1,6 @@
 #include "client/session/task_check.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -68,8 +69,9 @@ policy::TaskTerms TermsOf(const v1::TrainTask& task, const v1::RunPlan& plan) {
   return {.run_name = plan.name(),
           .preset = plan.model().preset(),
           .epochs = plan.train().epochs(),
-          .min_clients = task.min_clients(),
-          .retention = task.retention()};
+          // As the plan has it, which the update signs; the task only repeats it.
+          .min_clients = std::min(task.min_clients(), plan.round().min_clients()),
+          .retention = plan.keep_updates()};
 }
 
 absl::Status CheckReceipt(const v1::Receipt& receipt, const v1::UpdateRecord& record, const v1::TrainTask& task) {

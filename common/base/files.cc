@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/error_report.h"
 #include "common/base/file_descriptor.h"
 
 namespace tributary {
@@ -117,9 +118,11 @@ absl::Status RequirePrivate(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("stat ", path));
   if ((info.st_mode & 077) == 0) return absl::OkStatus();
-  return absl::PermissionDeniedError(
-      absl::StrFormat("%s: others may use it (mode %04o); it holds a secret: run `chmod %s %s`", path,
-                      info.st_mode & 07777u, S_ISDIR(info.st_mode) ? "700" : "600", path));
+  const std::string command = absl::StrCat("chmod ", S_ISDIR(info.st_mode) ? "700 " : "600 ", path);
+  return WithFix(
+      absl::PermissionDeniedError(absl::StrFormat("%s: others may use it (mode %04o); it holds a secret: run `%s`",
+                                                  path, info.st_mode & 07777u, command)),
+      absl::StrCat("run `", command, "`; if others may have read it, ask for a new invitation"));
 }
 
 bool FileExists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }

@@ -53,7 +53,7 @@ absl::Status ListImages(const std::string& folder, const std::string& below, con
       // Deeper folders belong to the class above them; a link that leads upwards ends at this depth.
       if (depth < 8 && name[0] != '.')
         TRB_RETURN_IF_ERROR(ListImages(folder, path, class_name.empty() ? name : class_name, depth + 1, out));
-    } else if (IsImageName(name)) {
+    } else if (IsImageName(name) && !it->is_fifo(ignored)) {  // opening a pipe would wait for its writer
       if (out->size() == kMaxFiles) return absl::ResourceExhaustedError(absl::StrCat(folder, ": too many files"));
       out->push_back({path, class_name.empty() ? ClassFromFileName(name) : class_name});
     }

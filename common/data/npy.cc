@@ -61,16 +61,18 @@ absl::Status ParseType(std::string_view descr, size_t offset, NpyArray* out) {
 absl::Status ParseShape(std::string_view text, size_t offset, NpyArray* out) {
   const size_t close = text.find(')');
   if (text.empty() || text[0] != '(' || close == text.npos) return Bad(offset, "no shape");
-  uint64_t elements = 1;
+  uint64_t elements = 1, bound = 1;
   for (absl::string_view part : absl::StrSplit(absl::string_view(text.data() + 1, close - 1), ',')) {
     part = absl::StripAsciiWhitespace(part);
     if (part.empty()) continue;  // (5,) and ()
     uint64_t n = 0;
     if (part[0] < '0' || part[0] > '9' || !absl::SimpleAtoi(part, &n) || n > kMaxElements || out->shape.size() == 8)
       return Bad(offset, "an unusable shape");
+    // Each side against what is left of the limit, zeros aside: no product of the sides, in whatever order, can wrap.
+    if (n != 0 && bound > kMaxElements / n) return Bad(offset, "an array that cannot be so large");
+    bound *= n == 0 ? 1 : n;
     out->shape.push_back(n);
     elements *= n;
-    if (elements > kMaxElements) return Bad(offset, "an array that cannot be so large");
   }
   if (out->bytes.size() != elements * out->item_bytes)
     return Bad(offset, absl::StrCat(out->bytes.size(), " bytes of elements, expected ", elements * out->item_bytes));

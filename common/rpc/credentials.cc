@@ -52,7 +52,7 @@ grpc::ChannelArguments ChannelOptions() {
   grpc::ChannelArguments arguments;
   SetFlowControl([&arguments](const char* key, int value) { arguments.SetInt(key, value); });
   arguments.SetCompressionAlgorithm(GRPC_COMPRESS_NONE);
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxReceiveMessageSize(kMaxDocumentBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
   // Channels with equal arguments would share one connection, and with it the certificate it was opened with.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -92,9 +92,10 @@ void ApplyServerOptions(Listener listener, grpc::ServerBuilder* builder) {
   // Two coordinators on one port would each get half of the connections.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
-  const int limit = listener == Listener::kMain ? kMaxMessageBytes : kMaxEnrolmentMessageBytes;
-  builder->SetMaxReceiveMessageSize(limit);
-  builder->SetMaxSendMessageSize(limit);
+  const bool main = listener == Listener::kMain;
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, main ? kMaxStreams : kMaxStreams / 8);
+  builder->SetMaxReceiveMessageSize(main ? kMaxMessageBytes : kMaxEnrolmentMessageBytes);
+  builder->SetMaxSendMessageSize(main ? kMaxDocumentBytes : kMaxEnrolmentMessageBytes);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& endpoint,

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <new>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
@@ -73,7 +74,13 @@ int RunCommandLine(const std::vector<std::string>& args, const std::string& prog
   if (!parsed.ok()) return Finish(parsed.status(), *context);
   context->format = *parsed;
   if (!registry.action) return Finish(absl::InvalidArgumentError("no verb given"), *context);
-  return Finish(registry.action(), *context);
+  try {
+    return Finish(registry.action(), *context);
+  } catch (const std::bad_alloc&) {
+    return Finish(absl::ResourceExhaustedError("not enough memory for this"), *context);
+  } catch (const std::exception& error) {  // a library's; ours throw none
+    return Finish(absl::InternalError(error.what()), *context);
+  }
 }
 
 }  // namespace tributary::op

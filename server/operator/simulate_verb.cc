@@ -77,6 +77,9 @@ absl::Status Simulate(const SimulateArguments& a, Context* c) {
   TRB_ASSIGN_OR_RETURN(const std::string text, ReadFile(a.file, 1 << 20));
   TRB_ASSIGN_OR_RETURN(RunFile file, ParseRunFile(text, a.file, a.overrides));
   if (a.has_seed) file.plan.set_seed(a.seed);
+  if (!file.plan.warm_start().empty() && file.warm_start_file.empty())
+    return absl::InvalidArgumentError(
+        "model.from names a run, and simulate has no coordinator: export it and name its file");
   Interrupt interrupt;
   TRB_ASSIGN_OR_RETURN(const data::Dataset train, LoadForModel(file.plan.model(), {a.data, "", false}));
   data::Dataset test;

@@ -57,15 +57,19 @@ std::string WatchView::OnRound(const v1::Round& round) {
 }
 
 // The share done of the round under way: finished clients, and the steps of those that train.
-std::string WatchView::Bar(const v1::RunEvent& e) const {
+std::string WatchView::Bar(const v1::RunEvent& e) {
   constexpr int kCells = 24;
   const v1::Round& r = e.round();
   double done = static_cast<double>(e.contributions_done());
   for (const v1::ClientProgress& p : e.progress()) {
-    if (p.steps_total() > 0)
+    if (p.state() == "training" && p.steps_total() > 0)
       done += std::min(1.0, static_cast<double>(p.steps_done()) / static_cast<double>(p.steps_total()));
   }
-  const double share = r.invited() == 0 ? 0 : std::min(1.0, done / static_cast<double>(r.invited()));
+  double share = r.invited() == 0 ? 0 : std::min(1.0, done / static_cast<double>(r.invited()));
+  // Between the end of training and the receipt a client is in neither count: a bar that went back would only confuse.
+  if (r.round() != bar_round_) bar_share_ = 0;
+  bar_round_ = r.round();
+  share = bar_share_ = std::max(bar_share_, share);
   const int filled = static_cast<int>(share * kCells);
   std::string bar;
   for (int i = 0; i < kCells; ++i) bar += i < filled ? "█" : "░";

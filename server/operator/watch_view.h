@@ -24,12 +24,14 @@ class WatchView {
 
  private:
   std::string RoundLine(const v1::Round& round) const;
-  std::string Bar(const v1::RunEvent& event) const;
+  std::string Bar(const v1::RunEvent& event);
   std::string Clear();
 
   const bool terminal_;
   bool header_shown_ = false, bar_shown_ = false;
   uint64_t last_round_ = 0;
+  uint64_t bar_round_ = 0;
+  double bar_share_ = 0;  // the largest shown in that round
   std::string last_state_;
 };
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/rpc/limits.h"
+#include "common/rpc/peer.h"
 #include "common/rpc/status_codes.h"
 #include "server/service/gate.h"
 #include "server/service/model_snapshots.h"
@@ -71,8 +72,8 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
   }
 
   absl::Status Prepare() {
-    TRB_ASSIGN_OR_RETURN(
-        pass_, gate_.AdmitStream(context_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); }));
+    TRB_ASSIGN_OR_RETURN(pass_, gate_.AdmitStream(rpc::PeerCertificatePem(context_), method_,
+                                                  [this](const absl::Status&, bool) { context_.TryCancel(); }));
     TRB_ASSIGN_OR_RETURN(source_, open_(pass_.caller));
     next_ = source_.offset;
     if (next_ > source_.bytes->size()) return absl::OutOfRangeError("the offset is beyond the end");

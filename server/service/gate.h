@@ -41,9 +41,10 @@ class Gate {
 
   // UNAUTHENTICATED, PERMISSION_DENIED: end the call with it.
   absl::StatusOr<identity::Principal> Admit(const grpc::ServerContextBase& context, std::string_view method);
-  // Admits, and registers the stream. Checked again after that, so that a revocation just now finds it.
-  absl::StatusOr<StreamPass> AdmitStream(const grpc::ServerContextBase& context, std::string_view method,
-                                         LiveCalls::Cut cut);
+  // Admits, and registers the stream. Checked again after that, so that a revocation just now finds it. Takes the
+  // peer's certificate (rpc::PeerCertificatePem) and not the context: a stream that may be finished from OnCancel loses
+  // its context while it waits for a worker, so it must read the peer before.
+  absl::StatusOr<StreamPass> AdmitStream(const std::string& peer_pem, std::string_view method, LiveCalls::Cut cut);
   void Leave(const StreamPass& pass) { live_.Remove(pass.token); }
 
   WorkerPool& workers() { return workers_; }

@@ -15,6 +15,7 @@ constexpr int kMaxHeld = 64;
 constexpr int kMaxHeads = 256;
 constexpr int kMaxClasses = 65536;
 constexpr size_t kMaxClassNameBytes = 255;
+constexpr size_t kMaxClassNamesBytes = 64 * 1024;  // all of them: they are kept and shown
 constexpr uint64_t kMaxExamples = uint64_t{1} << 40;
 constexpr uint64_t kMaxFeatures = uint64_t{1} << 28;  // of one example
 constexpr size_t kMaxIdBytes = 128;
@@ -51,11 +52,14 @@ absl::Status CheckDataset(const v1::DatasetFacts& d) {
   if (d.classes_size() > kMaxClasses || d.num_classes() > kMaxClasses) {
     return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxClasses, " classes"));
   }
+  size_t bytes = 0;
   for (const std::string& name : d.classes()) {
+    bytes += name.size();
     if (name.empty() || !IsPrintable(name, kMaxClassNameBytes)) {
       return absl::InvalidArgumentError("a class name is empty, too long or not printable");
     }
   }
+  if (bytes > kMaxClassNamesBytes) return absl::InvalidArgumentError("the class names are too long together");
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/rpc/peer.h"
 #include "common/rpc/status_codes.h"
 
 namespace tributary::service {
@@ -19,8 +20,9 @@ WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext*
   auto stream = std::shared_ptr<WatchStream>(new WatchStream(parts, context, method, run));
   stream->self_ = stream;
   WatchStream* raw = stream.get();
-  const bool posted = parts.gate->workers().Post([stream] {
-    const absl::Status begun = stream->Begin();
+  // The peer is read now: when the worker comes to it, the stream may be over and its context gone.
+  const bool posted = parts.gate->workers().Post([stream, peer = rpc::PeerCertificatePem(*context)] {
+    const absl::Status begun = stream->Begin(peer);
     if (begun.ok()) return;
     LogFailure(stream->method_, begun);
     stream->End(begun);
@@ -29,22 +31,25 @@ WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext*
   return raw;
 }
 
-absl::Status WatchStream::Begin() {
+absl::Status WatchStream::Begin(const std::string& peer_pem) {
   const std::weak_ptr<WatchStream> weak = weak_from_this();
   TRB_ASSIGN_OR_RETURN(StreamPass pass,
-                       parts_.gate->AdmitStream(context_, method_, [weak](const absl::Status& why, bool again) {
+                       parts_.gate->AdmitStream(peer_pem, method_, [weak](const absl::Status& why, bool again) {
                          const auto live = weak.lock();
                          if (live == nullptr) return;
                          live->End(why);
-                         if (again) live->context_.TryCancel();
+                         if (again) live->Cancel();
                        }));
+  bool late = false;
   {
     MutexLock lock(&mu_);
-    if (done_) {
-      parts_.gate->Leave(pass);
-      return absl::OkStatus();
-    }
-    pass_ = std::move(pass);
+    late = done_;
+    if (!late) pass_ = pass;
+  }
+  if (late) {
+    // Not under our lock: a cut holds the registry's lock and then takes ours.
+    parts_.gate->Leave(pass);
+    return absl::OkStatus();
   }
   TRB_ASSIGN_OR_RETURN(const std::string id, parts_.store->ResolveRun(run_));
   TRB_ASSIGN_OR_RETURN(const uint64_t token, parts_.runs->Watch(id, [weak](const v1::RunEvent& event) {
@@ -84,6 +89,11 @@ void WatchStream::End(const absl::Status& status) {
   PumpLocked();
 }
 
+void WatchStream::Cancel() {
+  MutexLock lock(&mu_);
+  if (context_ != nullptr) context_->TryCancel();
+}
+
 void WatchStream::PumpLocked() {
   if (writing_ || finished_) return;
   if (!queue_.empty()) {
@@ -111,12 +121,16 @@ void WatchStream::OnCancel() { End(absl::CancelledError("the stream was cancelle
 
 void WatchStream::OnDone() {
   uint64_t watch = 0;
+  StreamPass pass;
   {
     MutexLock lock(&mu_);
     done_ = true;
+    context_ = nullptr;
     watch = std::exchange(watch_, 0);
-    if (pass_.token != 0) parts_.gate->Leave(pass_);
+    pass = std::exchange(pass_, {});
   }
+  // Not under our lock: a cut holds the registry's lock and then takes ours.
+  if (pass.token != 0) parts_.gate->Leave(pass);
   // Unwatch may wait for a callback that is running.
   rounds::RunManager* runs = parts_.runs;
   if (watch != 0) parts_.gate->workers().Post([runs, watch] { runs->Unwatch(watch); });

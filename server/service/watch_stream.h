@@ -37,19 +37,20 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
 
  private:
   WatchStream(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method, std::string run)
-      : parts_(parts), context_(*context), method_(method), run_(std::move(run)) {}
-  absl::Status Begin();
+      : parts_(parts), method_(method), run_(std::move(run)), context_(context) {}
+  absl::Status Begin(const std::string& peer_pem);
+  void Cancel() TRB_EXCLUDES(mu_);
   bool Take(const v1::RunEvent& event) TRB_EXCLUDES(mu_);
   void End(const absl::Status& status) TRB_EXCLUDES(mu_);
   void PumpLocked() TRB_REQUIRES(mu_);
 
   const Parts parts_;
-  grpc::CallbackServerContext& context_;
   const std::string_view method_;
   const std::string run_;
   std::shared_ptr<WatchStream> self_;  // until OnDone
 
   Mutex mu_;
+  grpc::CallbackServerContext* context_ TRB_GUARDED_BY(mu_);  // gRPC's; null once the stream is over
   StreamPass pass_ TRB_GUARDED_BY(mu_);
   uint64_t watch_ TRB_GUARDED_BY(mu_) = 0;  // the manager's token
   std::deque<v1::RunEvent> queue_ TRB_GUARDED_BY(mu_);

@@ -1,5 +1,5 @@
-// Compares text with a file below tests/golden. To accept a change: run the test with TRIBUTARY_UPDATE_GOLDEN=1, then read
-// the difference that git shows.
+// Compares text with a file below tests/golden. To accept a change: run the test with TRIBUTARY_UPDATE_GOLDEN=1, then
+// read the difference that git shows.
 #ifndef TRIBUTARY_TESTS_SUPPORT_GOLDEN_H_
 #define TRIBUTARY_TESTS_SUPPORT_GOLDEN_H_
 

@@ -74,6 +74,9 @@ TEST(NpyTest, RefusesWhatItCannotRead) {
   EXPECT_THAT(ParseNpy(Npy("<f2", "(2,)", two)), StatusIs(kInvalid, HasSubstr("element type")));
   EXPECT_THAT(ParseNpy(Npy("<f4", "(3,)", two)), StatusIs(kInvalid, HasSubstr("8 bytes of elements, expected 12")));
   EXPECT_THAT(ParseNpy(Npy("<f4", "(-2,)", two)), StatusIs(kInvalid, HasSubstr("unusable shape")));
+  // Sides whose product wraps to 0, as no bytes at all would have it; and the same behind a 0.
+  EXPECT_THAT(ParseNpy(Npy("<f4", "(4, 2147483648, 2147483648)", "")), StatusIs(kInvalid, HasSubstr("so large")));
+  EXPECT_THAT(ParseNpy(Npy("<f4", "(0, 2147483648, 2147483648)", "")), StatusIs(kInvalid, HasSubstr("so large")));
   EXPECT_THAT(ParseNpy(Npy("<f4", "(4294967296, 4294967296)", two)), StatusIs(kInvalid));
   EXPECT_THAT(ParseNpy(Npy("<f4", "2", two)), StatusIs(kInvalid, HasSubstr("no shape")));
   EXPECT_THAT(ParseNpy(Npy("<f4", "(1, 2)", two, true)), StatusIs(kInvalid, HasSubstr("Fortran order")));

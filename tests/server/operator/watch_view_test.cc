@@ -72,9 +72,28 @@ TEST(WatchViewTest, TheTerminalBarCountsFinishedClientsAndSteps) {
   v1::RunEvent e = Event(open);
   e.set_contributions_done(1);
   v1::ClientProgress* p = e.add_progress();
+  p->set_state("training");
   p->set_steps_done(50);
   p->set_steps_total(50);
   EXPECT_THAT(view.OnEvent(e), HasSubstr(" 50%  training, 1 of 4 in"));
+}
+
+TEST(WatchViewTest, TheTerminalBarNeverGoesBackInARound) {
+  WatchView view(true);
+  v1::Round open = Committed(2);
+  open.set_state("training");
+  open.set_invited(2);
+  open.set_accepted(0);
+  v1::RunEvent e = Event(open);
+  v1::ClientProgress* p = e.add_progress();
+  p->set_state("training");
+  p->set_steps_done(10);
+  p->set_steps_total(10);
+  EXPECT_THAT(view.OnEvent(e), HasSubstr(" 50% "));
+  p->set_state("finished");
+  EXPECT_THAT(view.OnEvent(e), HasSubstr(" 50% "));
+  e.mutable_round()->set_round(3);
+  EXPECT_THAT(view.OnEvent(e), HasSubstr("  0% "));
 }
 
 TEST(WatchViewTest, TheTerminalTableHasItsHeaderOnce) {
