@@ -1,5 +1,6 @@
 // How fast a network trains, in images a second, beside the FMA peak that this machine showed in the same run. A plain
-// program, not a test: machines are shared and figures vary. Usage: train_bench [seconds a case, default 1]
+// program, not a test: machines are shared and figures vary. Usage: train_bench [seconds a case, default 1 [case]],
+// where `case` picks those whose line begins with it, e.g. "fedavg-cnn sgd".
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/nn/engine.h"
 #include "common/nn/kernels/kernels.h"
 #include "common/nn/network.h"
@@ -89,7 +91,7 @@ double ImagesPerSecond(const ModelDescription& model, const Case& c, int threads
   return best;
 }
 
-void Run(double seconds) {
+void Run(double seconds, const std::string& only) {
 #ifndef NDEBUG
   std::printf("WARNING: a debug build; these figures mean nothing\n");
 #endif
@@ -98,8 +100,10 @@ void Run(double seconds) {
               DefaultThreads(), peak);
   const Case cases[] = {{"keras-cnn", "adam", OptimizerKind::kAdam, 32},
                         {"keras-cnn", "sgd", OptimizerKind::kSgd, 10},
-                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 32}};
+                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 32},
+                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 10}};
   for (const Case& c : cases) {
+    if (!absl::StrCat(c.preset, " ", c.optimizer_name, " ", c.batch).starts_with(only)) continue;
     const ModelDescription model = ModelDescription::FromProto(ModelDescription::Preset(c.preset).value()).value();
     for (const int threads : {1, 2}) {
       const double rate = ImagesPerSecond(model, c, threads, seconds);
@@ -118,6 +122,6 @@ void Run(double seconds) {
 
 int main(int argc, char** argv) {
   tributary::nn::BoundThreadSpinning(argv);
-  tributary::nn::Run(argc > 1 ? std::max(0.1, std::atof(argv[1])) : 1.0);
+  tributary::nn::Run(argc > 1 ? std::max(0.1, std::atof(argv[1])) : 1.0, argc > 2 ? argv[2] : "");
   return 0;
 }
