@@ -8,13 +8,16 @@
 namespace tributary::nn {
 namespace {
 
-constexpr size_t kForwardRows = 64;    // examples a task
-constexpr size_t kKernelRows = 128;    // rows of W a task, for its gradient
-constexpr size_t kInputColumns = 128;  // inputs a task, for the gradient of x
+constexpr size_t kForwardRows = 64;     // examples a task
+constexpr size_t kPanelFloats = 16384;  // of W, its gradient and its state, that a task holds in cache
+constexpr size_t kMostPanelRows = 128;
 
+// A row of the transposed batch is padded to the widest panel of any instruction set, and worked on in whole vectors.
+constexpr size_t kBatchPad = 16;
 size_t Pieces(size_t total, size_t piece) { return (total + piece - 1) / piece; }
-// Widest vector pair of any instruction set: a row of a transposed batch is padded to it.
-size_t PaddedBatch(size_t n) { return Pieces(n, 32) * 32; }
+size_t PaddedBatch(size_t n) { return Pieces(n, 2 * kBatchPad) * 2 * kBatchPad; }
+// Rows of W that one task of the backward pass works on.
+size_t PanelRows(size_t units) { return std::clamp(kPanelFloats / units, size_t{1}, kMostPanelRows); }
 
 class DenseSegment final : public Segment {
  public:
@@ -25,8 +28,9 @@ class DenseSegment final : public Segment {
         activation_(is_last ? Activation::kNone : layer.activation),
         y_(max_batch * units_),
         dy_(training ? max_batch * units_ : 0),
+        bias_gradient_(training ? units_ : 0),
         dy_transposed_(training ? PaddedBatch(max_batch) * units_ : 0),
-        tile_floats_(training ? kInputColumns * max_batch : 0) {}
+        tile_floats_(training ? PanelRows(units_) * std::max(units_, PaddedBatch(max_batch)) : 0) {}
 
   const float* Forward(const Pass& pass, const float* x) override {
     const size_t panel = pass.kernels.gemm_panel;
@@ -53,16 +57,23 @@ class DenseSegment final : public Segment {
     return y_.data();
   }
 
+  // In panels of W's rows: the input gradient with W as it is, then the panel's own gradient, then (when the pass has
+  // an optimiser) its update while all of it is in cache.
   void Backward(const Pass& pass, const float* x, float* dx) override {
-    {
-      const FlushDenormals flush;
-      ActivationBackward(pass.kernels, activation_, y_.data(), dy_.data(), pass.n * units_);
-      float* bias = pass.gradients + layer_.kernel_offset + layer_.kernel_size;
-      if (pass.overwrite) std::memset(bias, 0, units_ * sizeof(float));
-      pass.kernels.add_rows(dy_.data(), pass.n, units_, bias);
-    }
-    KernelGradient(pass, x);
-    if (dx != nullptr) InputGradient(pass, dx);
+    BeginBackward(pass, dx != nullptr);
+    const size_t panel = PanelRows(units_);
+    ParallelFor(pass.threads, Pieces(inputs_, panel), [&](size_t task, size_t worker) {
+      const size_t row = task * panel, rows = std::min(panel, inputs_ - row);
+      if (dx != nullptr) InputGradient(pass, row, rows, dx, pass.workers[worker]);
+      const size_t offset = layer_.kernel_offset + row * units_;
+      if (pass.optimizer == nullptr) {
+        KernelGradient(pass, x + row, rows, !pass.overwrite, pass.gradients + offset, pass.workers[worker]);
+        return;
+      }
+      float* gradient = pass.workers[worker].tile.data();
+      KernelGradient(pass, x + row, rows, false, gradient, pass.workers[worker]);
+      pass.optimizer->Update(offset, rows * units_, true, gradient, pass.parameters + offset);
+    });
   }
 
   float* gradient() override { return dy_.data(); }
@@ -75,51 +86,59 @@ class DenseSegment final : public Segment {
   }
 
  private:
-  // dW[in, out] = sum over examples of x[e, in] dy[e, out].
-  void KernelGradient(const Pass& pass, const float* x) {
-    ParallelFor(pass.threads, Pieces(inputs_, kKernelRows), [&](size_t task, size_t worker) {
-      const size_t row = task * kKernelRows;
-      GemmArgs args;
-      args.a = x + row;
-      args.rows = {std::min(kKernelRows, inputs_ - row), 1};
-      args.depth = {pass.n, inputs_};
-      args.b = dy_.data();
-      args.ldb = units_;
-      args.n = units_;
-      args.c = pass.gradients + layer_.kernel_offset + row * units_;
-      args.ldc = units_;
-      args.accumulate = !pass.overwrite;
-      pass.kernels.gemm(args, pass.workers[worker].gemm.data());
-    });
+  // What the panels share: dy through the activation, dy turned around, the bias.
+  void BeginBackward(const Pass& pass, bool wants_dx) {
+    const FlushDenormals flush;
+    ActivationBackward(pass.kernels, activation_, y_.data(), dy_.data(), pass.n * units_);
+    if (wants_dx) {
+      pass.kernels.transpose(dy_.data(), pass.n, units_, units_, dy_transposed_.data(), PaddedBatch(pass.n));
+    }
+    const size_t offset = layer_.kernel_offset + layer_.kernel_size;
+    const bool fused = pass.optimizer != nullptr;
+    float* bias = fused ? bias_gradient_.data() : pass.gradients + offset;
+    if (fused || pass.overwrite) std::memset(bias, 0, units_ * sizeof(float));
+    pass.kernels.add_rows(dy_.data(), pass.n, units_, bias);
+    if (fused) pass.optimizer->Update(offset, units_, false, bias, pass.parameters + offset);
   }
 
-  // dx[e, in] = sum over out of W[in, out] dy[e, out], computed transposed: then W's rows are read as they lie, and
-  // only the batch, which is small, is turned around.
-  void InputGradient(const Pass& pass, float* dx) {
-    const size_t stride = PaddedBatch(pass.n);
-    pass.kernels.transpose(dy_.data(), pass.n, units_, units_, dy_transposed_.data(), stride);
-    ParallelFor(pass.threads, Pieces(inputs_, kInputColumns), [&](size_t task, size_t worker) {
-      const size_t input = task * kInputColumns;
-      const size_t inputs = std::min(kInputColumns, inputs_ - input);
-      Worker& scratch = pass.workers[worker];
-      GemmArgs args;
-      args.a = pass.parameters + layer_.kernel_offset + input * units_;
-      args.rows = {inputs, units_};
-      args.depth = {units_, 1};
-      args.b = dy_transposed_.data();
-      args.ldb = stride;
-      args.n = pass.n;
-      args.c = scratch.tile.data();
-      args.ldc = pass.n;
-      pass.kernels.gemm(args, scratch.gemm.data());
-      pass.kernels.transpose(args.c, inputs, pass.n, pass.n, dx + input, inputs_);
-    });
+  // dW[in, out] = sum over examples of x[e, in] dy[e, out], for `rows` inputs.
+  void KernelGradient(const Pass& pass, const float* x, size_t rows, bool accumulate, float* gradient,
+                      const Worker& worker) const {
+    GemmArgs args;
+    args.a = x;
+    args.rows = {rows, 1};
+    args.depth = {pass.n, inputs_};
+    args.b = dy_.data();
+    args.ldb = units_;
+    args.n = units_;
+    args.c = gradient;
+    args.ldc = units_;
+    args.accumulate = accumulate;
+    pass.kernels.gemm(args, worker.gemm.data());
+  }
+
+  // dx[e, in] = sum over out of W[in, out] dy[e, out], for `rows` inputs from `row` on, computed transposed: then W's
+  // rows are read as they lie, and only the batch, which is small, is turned around. The columns that pad the batch
+  // hold whatever an earlier batch left there; what comes of them is not read.
+  void InputGradient(const Pass& pass, size_t row, size_t rows, float* dx, const Worker& worker) const {
+    GemmArgs args;
+    args.a = pass.parameters + layer_.kernel_offset + row * units_;
+    args.rows = {rows, units_};
+    args.depth = {units_, 1};
+    args.b = dy_transposed_.data();
+    args.ldb = PaddedBatch(pass.n);
+    args.n = std::min(Pieces(pass.n, kBatchPad) * kBatchPad, args.ldb);
+    args.c = worker.tile.data();
+    args.ldc = args.n;
+    pass.kernels.gemm(args, worker.gemm.data());
+    pass.kernels.transpose(args.c, rows, pass.n, args.ldc, dx + row, inputs_);
   }
 
   const LayerSpec layer_;
   const size_t inputs_, units_;
   const Activation activation_;
   AlignedFloats y_, dy_;
+  AlignedFloats bias_gradient_;
   AlignedFloats dy_transposed_;  // [units, PaddedBatch(n)]
   const size_t tile_floats_;
 };

@@ -76,6 +76,7 @@ class LocalSegment final : public Segment {
     if (!training) return;
     dy_ = AlignedFloats(max_batch * nodes_.back().spec.out.size());
     partials_ = AlignedFloats(MostChunks(max_batch) * partial_size_);
+    joined_ = AlignedFloats(partial_size_);
   }
 
   const float* Forward(const Pass& pass, const float* x) override {
@@ -222,11 +223,24 @@ class LocalSegment final : public Segment {
       const float* in = k == 0 ? x + image * spec.in.size() : nodes_[k - 1].y.data() + image * spec.in.size();
       float* to = worker->gradient[next].data();
       if (k == 0) to = dx == nullptr ? nullptr : dx + image * spec.in.size();
-      ActivationBackward(pass.kernels, node.activation, node.y.data() + image * spec.out.size(), dy, spec.out.size());
+      if (!TakesReluOfPrevious(k + 1)) {
+        ActivationBackward(pass.kernels, node.activation, node.y.data() + image * spec.out.size(), dy, spec.out.size());
+      }
+      if (TakesReluOfPrevious(k))
+        pass.kernels.relu_backward(node.y.data() + image * spec.out.size(), dy, spec.out.size());
       BackwardNode(pass, node, image, in, dy, to, partial + node.partial_offset, worker);
       dy = to;
       next = 1 - next;
     }
+  }
+
+  // Whether node k is a max pool that gives each of its inputs at most one gradient, after a ReLU. The input that gets
+  // one is the one that y shows, so the ReLU's backward step can be taken on the pool's output, which is smaller: the
+  // same bits.
+  bool TakesReluOfPrevious(size_t k) const {
+    if (k == 0 || k == nodes_.size() || nodes_[k - 1].activation != Activation::kRelu) return false;
+    const LayerSpec& spec = nodes_[k].spec;
+    return spec.kind == LayerKind::kMaxPool2D && spec.stride_h >= spec.window_h && spec.stride_w >= spec.window_w;
   }
 
   // dy is after the activation. `to` may be null: no one wants the gradient of the input.
@@ -296,17 +310,22 @@ class LocalSegment final : public Segment {
     pass.kernels.gemm(args, worker->gemm.data());
   }
 
-  // The chunks' partial sums, in order, into the network's gradients.
+  // The chunks' partial sums, in order, into the network's gradients or the optimiser.
   void JoinPartials(const Pass& pass) {
     const FlushDenormals flush;
     for (const Node& node : nodes_) {
-      const size_t values = node.spec.kernel_size + node.spec.bias_size;
+      const size_t kernel = node.spec.kernel_size, values = kernel + node.spec.bias_size;
       if (values == 0) continue;
-      float* to = pass.gradients + node.spec.kernel_offset;
-      if (pass.overwrite) std::memset(to, 0, values * sizeof(float));
+      const bool fused = pass.optimizer != nullptr;
+      float* to = fused ? joined_.data() + node.partial_offset : pass.gradients + node.spec.kernel_offset;
+      if (fused || pass.overwrite) std::memset(to, 0, values * sizeof(float));
       for (size_t task = 0; task < Chunks(pass.n); ++task) {
         pass.kernels.add(partials_.data() + task * partial_size_ + node.partial_offset, values, to);
       }
+      if (!fused) continue;
+      float* w = pass.parameters + node.spec.kernel_offset;
+      pass.optimizer->Update(node.spec.kernel_offset, kernel, true, to, w);
+      pass.optimizer->Update(node.spec.kernel_offset + kernel, values - kernel, false, to + kernel, w + kernel);
     }
   }
 
@@ -314,6 +333,7 @@ class LocalSegment final : public Segment {
   const size_t dropout_blocks_per_example_;
   AlignedFloats dy_;
   AlignedFloats partials_;  // [chunks, partial_size_]
+  AlignedFloats joined_;    // [partial_size_], for the optimiser
   size_t partial_size_ = 0;
 };
 

@@ -77,7 +77,7 @@ struct Network::Impl {
         options(opts),
         kernels(table),
         parameters(model.parameter_count()),
-        gradients(opts.training ? model.parameter_count() : 0),
+        gradients(opts.training && opts.gradients ? model.parameter_count() : 0),
         segments(MakeSegments(model, opts.max_batch, opts.training)),
         head(model, opts.max_batch),
         inputs(segments.size()) {
@@ -97,7 +97,8 @@ struct Network::Impl {
             .dropout = dropout,
             .parameters = parameters.data(),
             .gradients = gradients.data(),
-            .overwrite = gradients_are_zero};
+            .overwrite = gradients_are_zero,
+            .optimizer = nullptr};
   }
 
   // To the last layer's values before its activation.
@@ -109,15 +110,29 @@ struct Network::Impl {
     return x;
   }
 
-  BatchResult TrainPart(const Batch& part, const StepInfo& info) {
-    const Pass pass = MakePass(part.n, true, info);
-    const float* logits = Forward(pass, part.x);
-    const BatchResult result = head.Loss(kernels, part, logits);
-    if (!segments.empty()) head.Gradient(part, info.batch_examples, segments.back()->gradient());
+  void Backward(const Pass& pass, const Batch& part) {
+    if (!segments.empty()) head.Gradient(part, pass.info.batch_examples, segments.back()->gradient());
     for (size_t i = segments.size(); i-- > 0;) {
       segments[i]->Backward(pass, inputs[i], i == 0 ? nullptr : segments[i - 1]->gradient());
     }
+  }
+
+  BatchResult TrainPart(const Batch& part, const StepInfo& info) {
+    const Pass pass = MakePass(part.n, true, info);
+    const BatchResult result = head.Loss(kernels, part, Forward(pass, part.x));
+    Backward(pass, part);
     gradients_are_zero = false;
+    return result;
+  }
+
+  BatchResult TrainStep(const Batch& batch, const StepInfo& info, float learning_rate, Optimizer* optimizer) {
+    Pass pass = MakePass(batch.n, true, info);
+    const BatchResult result = head.Loss(kernels, batch, Forward(pass, batch.x));
+    if (!std::isfinite(result.loss_sum)) return result;
+    optimizer->BeginStep(learning_rate);
+    pass.gradients = nullptr;
+    pass.optimizer = optimizer;
+    Backward(pass, batch);
     return result;
   }
 
@@ -187,8 +202,16 @@ void Network::InitializeGlorot(const Seed& seed) {
 
 void Network::SetDropoutSeed(const Seed& seed) { impl_->dropout = Rng(seed); }
 
+BatchResult Network::TrainStep(const Batch& batch, const StepInfo& info, float learning_rate, Optimizer* optimizer) {
+  TRB_CHECK(impl_->options.training && batch.n <= impl_->options.max_batch && !optimizer->clips());
+  const FlushDenormals flush;
+  StepInfo whole = info;
+  if (whole.batch_examples == 0) whole.batch_examples = batch.n;
+  return impl_->TrainStep(batch, whole, learning_rate, optimizer);
+}
+
 BatchResult Network::TrainBatch(const Batch& batch, const StepInfo& info) {
-  TRB_CHECK(impl_->options.training);
+  TRB_CHECK(impl_->options.training && impl_->options.gradients);
   const FlushDenormals flush;
   BatchResult sum;
   impl_->ForParts(batch, [&](const Batch& part, size_t first) {
@@ -203,7 +226,7 @@ BatchResult Network::TrainBatch(const Batch& batch, const StepInfo& info) {
 }
 
 std::span<float> Network::gradients() {
-  TRB_CHECK(impl_->options.training);
+  TRB_CHECK(impl_->options.training && impl_->options.gradients);
   if (impl_->gradients_are_zero) {
     std::fill_n(impl_->gradients.data(), impl_->gradients.size(), 0.0f);
     impl_->gradients_are_zero = false;

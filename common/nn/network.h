@@ -19,6 +19,8 @@
 
 namespace tributary::nn {
 
+class Optimizer;
+
 // Examples with what they should give. `x` holds n * input().size() floats, channels-last, already scaled.
 struct Batch {
   const float* x = nullptr;
@@ -44,7 +46,8 @@ class Network {
   struct Options {
     size_t max_batch = 32;  // examples computed at once; sets the memory. Larger batches are worked in parts, in order
     int threads = 1;        // at least 1; common/nn/engine.h: DefaultThreads()
-    bool training = true;   // false: no memory for gradients; TrainBatch must not be called
+    bool training = true;   // false: neither TrainStep nor TrainBatch may be called; saves their memory
+    bool gradients = true;  // false: TrainBatch and gradients() may not be called; saves one float a parameter
     const char* isa = nullptr;  // for tests: an instruction set of SupportedIsas(); null: what the engine chose
   };
 
@@ -73,6 +76,10 @@ class Network {
   std::span<float> gradients();
   // Costs nothing: the next TrainBatch overwrites.
   void ZeroGradients();
+  // ZeroGradients, TrainBatch and one step of `optimizer` in one pass: each dense layer's gradient is used up while it
+  // is in cache and never stored whole. The same bits as one after the other. The batch must fit max_batch; the
+  // optimiser is of this model and does not clip. A loss that is not finite leaves the parameters as they were.
+  BatchResult TrainStep(const Batch& batch, const StepInfo& info, float learning_rate, Optimizer* optimizer);
 
   // Without dropout. `probabilities` (the last layer's values, n * output().size()) may be null.
   BatchResult EvaluateBatch(const Batch& batch, float* probabilities);

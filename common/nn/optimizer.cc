@@ -55,26 +55,32 @@ Optimizer::Optimizer(const ModelDescription& model, const Options& options, cons
 }
 
 void Optimizer::Step(std::span<float> parameters, std::span<float> gradients, float learning_rate) {
+  if (clips()) ClipGradients(gradients);
+  BeginStep(learning_rate);
+  ParallelFor(options_.threads, pieces_.size(), [&](size_t task, size_t) {
+    const auto [begin, end, decay] = pieces_[task];
+    Update(begin, end - begin, decay, gradients.data() + begin, parameters.data() + begin);
+  });
+}
+
+void Optimizer::BeginStep(float learning_rate) {
   ++t_;
-  if (options_.clip_norm > 0) ClipGradients(gradients);
   const double t = static_cast<double>(t_);
   const double bias = std::sqrt(1 - std::pow(0.999, t)) / (1 - std::pow(0.9, t));
-  const float adam_step = static_cast<float>(static_cast<double>(learning_rate) * bias);
-  ParallelFor(options_.threads, pieces_.size(), [&](size_t task, size_t) {
-    const Piece& piece = pieces_[task];
-    const size_t n = piece.end - piece.begin;
-    const float decay = piece.decay ? learning_rate * options_.weight_decay : 0.0f;
-    const float* g = gradients.data() + piece.begin;
-    float* w = parameters.data() + piece.begin;
-    switch (options_.kind) {
-      case OptimizerKind::kSgd:
-        return kernels_.sgd(learning_rate, decay, g, w, n);
-      case OptimizerKind::kMomentum:
-        return kernels_.momentum(learning_rate, decay, g, m_.data() + piece.begin, w, n);
-      case OptimizerKind::kAdam:
-        return kernels_.adam({adam_step, decay}, g, m_.data() + piece.begin, v_.data() + piece.begin, w, n);
-    }
-  });
+  learning_rate_ = learning_rate;
+  adam_step_ = static_cast<float>(static_cast<double>(learning_rate) * bias);
+}
+
+void Optimizer::Update(size_t begin, size_t n, bool decay, const float* g, float* w) {
+  const float decayed = decay ? learning_rate_ * options_.weight_decay : 0.0f;
+  switch (options_.kind) {
+    case OptimizerKind::kSgd:
+      return kernels_.sgd(learning_rate_, decayed, g, w, n);
+    case OptimizerKind::kMomentum:
+      return kernels_.momentum(learning_rate_, decayed, g, m_.data() + begin, w, n);
+    case OptimizerKind::kAdam:
+      return kernels_.adam({adam_step_, decayed}, g, m_.data() + begin, v_.data() + begin, w, n);
+  }
 }
 
 void Optimizer::ClipGradients(std::span<float> gradients) {

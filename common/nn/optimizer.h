@@ -39,6 +39,14 @@ class Optimizer {
 
   // Both spans hold model.parameter_count() floats. `gradients` is scaled in place when clipped.
   void Step(std::span<float> parameters, std::span<float> gradients, float learning_rate);
+  // A step whose gradients come piece by piece (Network::TrainStep): BeginStep, then Update once for each parameter, in
+  // pieces of any size and order, each all kernel (`decay`) or all bias. Gives the bits of Step. Not when clips().
+  // Update may run on several threads at once, for different pieces.
+  void BeginStep(float learning_rate);
+  // `g` and `w` hold n floats: those from index `begin` on in the model's flat array.
+  void Update(size_t begin, size_t n, bool decay, const float* g, float* w);
+  bool clips() const { return options_.clip_norm > 0; }  // needs all gradients before the first update
+
   // Steps taken.
   uint64_t steps() const { return t_; }
 
@@ -56,6 +64,7 @@ class Optimizer {
   std::vector<float> m_, v_;  // momentum and Adam; Adam only
   std::vector<double> sums_;  // one sum of squares a piece
   uint64_t t_ = 0;
+  float learning_rate_ = 0, adam_step_ = 0;  // of the step under way
 };
 
 }  // namespace tributary::nn

@@ -16,6 +16,7 @@
 #include "common/nn/kernels/kernels.h"
 #include "common/nn/model_description.h"
 #include "common/nn/network.h"
+#include "common/nn/optimizer.h"
 
 namespace tributary::nn {
 
@@ -24,8 +25,7 @@ class AlignedFloats {
  public:
   AlignedFloats() = default;
   explicit AlignedFloats(size_t n);
-  float* data() { return data_.get(); }
-  const float* data() const { return data_.get(); }
+  float* data() const { return data_.get(); }  // what a const owner points at may change, as with unique_ptr
   size_t size() const { return size_; }
 
  private:
@@ -63,9 +63,10 @@ struct Pass {
   bool training;
   StepInfo info;
   const Rng& dropout;
-  const float* parameters;
-  float* gradients;  // null when not training
-  bool overwrite;    // gradients: write, do not add
+  float* parameters;
+  float* gradients;      // null when not training, or when `optimizer` takes them as they come
+  bool overwrite;        // gradients: write, do not add
+  Optimizer* optimizer;  // Backward also updates the parameters; null: it leaves them alone
 };
 
 class Segment {
@@ -73,8 +74,8 @@ class Segment {
   virtual ~Segment() = default;
   // [n, in] -> [n, out]; the result lives until the next Forward.
   virtual const float* Forward(const Pass& pass, const float* x) = 0;
-  // Takes gradient() and the x of the last Forward; adds to (or writes) pass.gradients; writes dx unless null. Spoils
-  // gradient().
+  // Takes gradient() and the x of the last Forward; adds to (or writes) pass.gradients, or hands them to
+  // pass.optimizer; writes dx unless null. Spoils gradient().
   virtual void Backward(const Pass& pass, const float* x, float* dx) = 0;
   // [n, out]: the caller writes d loss / d output here before Backward.
   virtual float* gradient() = 0;

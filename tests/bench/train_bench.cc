@@ -64,7 +64,7 @@ struct Case {
 };
 
 double ImagesPerSecond(const ModelDescription& model, const Case& c, int threads, double seconds) {
-  auto network = Network::Create(model, {.max_batch = c.batch, .threads = threads}).value();
+  auto network = Network::Create(model, {.max_batch = c.batch, .threads = threads, .gradients = false}).value();
   auto optimizer = Optimizer::Create(model, {.kind = c.optimizer, .threads = threads}).value();
   network->InitializeGlorot(Seed{1});
   Rng rng(7);
@@ -82,9 +82,7 @@ double ImagesPerSecond(const ModelDescription& model, const Case& c, int threads
       batch.x = x.data() + step % 16 * c.batch * model.input().size();
       batch.n = c.batch;
       batch.labels = labels.data() + step % 16 * c.batch;
-      network->ZeroGradients();
-      network->TrainBatch(batch, {.step = step});
-      optimizer->Step(network->parameters(), network->gradients(), 0.0001f);
+      network->TrainStep(batch, {.step = step}, 0.0001f, optimizer.get());
     }
     best = std::max(best, static_cast<double>(kSteps * c.batch) / (Now() - start));
   }

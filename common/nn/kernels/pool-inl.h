@@ -113,9 +113,32 @@ HWY_INLINE void Clear(float* x, size_t n) {
   for (; i < n; ++i) x[i] = 0.0f;
 }
 
+// No element of the image lies in two windows.
+HWY_INLINE bool WindowsApart(const PoolArgs& args) {
+  return args.stride_h >= args.window_h && args.stride_w >= args.window_w;
+}
+// Every element lies in one window.
+HWY_INLINE bool WindowsTile(const PoolArgs& args) {
+  return args.stride_h == args.window_h && args.stride_w == args.window_w && args.pad_top == 0 && args.pad_left == 0 &&
+         args.out_h * args.window_h == args.in_h && args.out_w * args.window_w == args.in_w;
+}
+
+// `count` channels of one window: dy to its place, on top of what other windows put there, or (kAlone) as all there is.
+template <bool kAlone>
+HWY_INLINE void MaxToWindow(const PoolArgs& args, const Clip& clip, V value, VI place, size_t count, float* dx) {
+  for (size_t iy = clip.y0; iy < clip.y1; ++iy) {
+    for (size_t ix = clip.x0; ix < clip.x1; ++ix) {
+      float* to = dx + (iy * args.in_w + ix) * args.channels;
+      const auto here = hn::Eq(place, hn::Set(DI(), Place(args, clip, iy, ix)));
+      const V part = hn::IfThenElseZero(hn::RebindMask(D(), here), value);
+      StoreChannels(kAlone ? part : hn::Add(LoadChannels(to, count), part), count, to);
+    }
+  }
+}
+
 void MaxPoolBackward(const PoolArgs& args, const float* dy, const uint16_t* index, float* dx) {
-  Clear(dx, args.in_h * args.in_w * args.channels);
-  const size_t row = args.in_w * args.channels;
+  if (!WindowsTile(args)) Clear(dx, args.in_h * args.in_w * args.channels);
+  const bool alone = WindowsApart(args);
   for (size_t oy = 0; oy < args.out_h; ++oy) {
     for (size_t ox = 0; ox < args.out_w; ++ox) {
       const Clip clip = ClipWindow(args, oy, ox);
@@ -123,13 +146,10 @@ void MaxPoolBackward(const PoolArgs& args, const float* dy, const uint16_t* inde
         const size_t count = HWY_MIN(kLane, args.channels - c);
         const V value = LoadChannels(dy + c, count);
         const VI place = LoadIndex(index + c, count);
-        for (size_t iy = clip.y0; iy < clip.y1; ++iy) {
-          for (size_t ix = clip.x0; ix < clip.x1; ++ix) {
-            float* to = dx + iy * row + ix * args.channels + c;
-            const auto here = hn::Eq(place, hn::Set(DI(), Place(args, clip, iy, ix)));
-            const V part = hn::IfThenElseZero(hn::RebindMask(D(), here), value);
-            StoreChannels(hn::Add(LoadChannels(to, count), part), count, to);
-          }
+        if (alone) {
+          MaxToWindow<true>(args, clip, value, place, count, dx + c);
+        } else {
+          MaxToWindow<false>(args, clip, value, place, count, dx + c);
         }
       }
       dy += args.channels;
