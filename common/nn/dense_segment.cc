@@ -145,8 +145,8 @@ class DenseSegment final : public Segment {
 
 }  // namespace
 
-std::unique_ptr<Segment> MakeDenseSegment(const LayerSpec& layer, bool is_last, size_t max_batch, bool training) {
-  return std::make_unique<DenseSegment>(layer, is_last, max_batch, training);
+std::unique_ptr<Segment> MakeFloat32DenseSegment(const LayerSpec& layer, bool is_last, const SegmentOptions& options) {
+  return std::make_unique<DenseSegment>(layer, is_last, options.max_batch, options.training);
 }
 
 }  // namespace tributary::nn

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/nn/kernels/bf16.h"
 #include "common/nn/kernels/kernels.h"
 
 namespace tributary::nn {
@@ -38,19 +39,40 @@ double CgroupCores() {
 
 }  // namespace
 
-std::string EngineName() { return absl::StrCat(TRIBUTARY_VERSION, "/", FindKernels()->isa, "/float32"); }
+std::string EngineName(Precision precision) {
+  const bool bf16 = precision == Precision::kBf16;
+  TRB_CHECK(!bf16 || HasBf16());
+  return absl::StrCat(TRIBUTARY_VERSION, "/", bf16 ? FindBf16Kernels()->isa : FindKernels()->isa,
+                      bf16 ? "/bf16" : "/float32");
+}
+
+bool HasBf16() { return FindBf16Kernels() != nullptr; }
+
+absl::Status NoBf16() {
+  return absl::FailedPreconditionError(
+      "this machine cannot train in bf16: it takes a CPU with AMX or AVX-512-BF16 and, for AMX, a system that grants "
+      "tiles; precision = \"auto\" falls back to float32");
+}
 
 absl::Status CheckEngine() {
   const char* wanted = std::getenv("TRIBUTARY_ISA");
-  if (wanted == nullptr || FindKernels(wanted) != nullptr) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "TRIBUTARY_ISA=", wanted, " is not one that this CPU can run: ", absl::StrJoin(SupportedIsas(), ", ")));
+  const bool bf16 = HasBf16();  // asks for AMX's tiles now, before threads start
+  if (wanted == nullptr || bf16 || FindKernels(wanted) != nullptr) return absl::OkStatus();
+  std::vector<std::string> all = SupportedIsas(Precision::kBf16);
+  for (std::string& isa : SupportedIsas()) all.push_back(std::move(isa));
+  return absl::InvalidArgumentError(
+      absl::StrCat("TRIBUTARY_ISA=", wanted, " is not one that this CPU can run: ", absl::StrJoin(all, ", ")));
 }
 
-std::vector<std::string> SupportedIsas() {
+std::vector<std::string> SupportedIsas(Precision precision) {
   size_t count = 0;
-  const Kernels* const* tables = SupportedKernels(&count);
   std::vector<std::string> names;
+  if (precision == Precision::kBf16) {
+    const Bf16Kernels* const* tables = SupportedBf16Kernels(&count);
+    for (size_t i = 0; i < count; ++i) names.emplace_back(tables[i]->isa);
+    return names;
+  }
+  const Kernels* const* tables = SupportedKernels(&count);
   for (size_t i = 0; i < count; ++i) names.emplace_back(tables[i]->isa);
   return names;
 }

@@ -1,13 +1,8 @@
 // Convolutions, pools, activations and dropout: each image goes through all of a segment's layers while it is in cache.
-//
-// A convolution is one product over the padded image itself (Axis walks the patches, none is copied):
-//   y[pixel, f]     = sum over (ky, kx, c) of x[patch] W[ky, kx, c, f]
-//   dW[ky kx c, f]  = sum over pixels      of x[patch] dy[pixel, f]
-//   dx[pixel, c]    = sum over (ky, kx, f) of e[patch] W'[ky, kx, f, c]
-// where e is dy spread out by the strides inside a border of kernel - 1 zeros, and W' is W turned by 180 degrees.
 #include <algorithm>
 #include <cstring>
 
+#include "common/nn/conv_products.h"
 #include "common/nn/kernels/parallel.h"
 #include "common/nn/segment.h"
 
@@ -33,30 +28,16 @@ struct Node {
   std::vector<uint16_t> index;                // max pool, training: [max_batch, out]
   std::vector<uint8_t> kept;                  // dropout, training: [max_batch, out]
   size_t dropout_block = 0;
-  AlignedFloats turned;       // conv, training, when dx is wanted: W' [kh, kw, f, c]
+  std::unique_ptr<ConvProducts> conv;
   size_t partial_offset = 0;  // conv: where its kernel and bias stand in a chunk's partial
-
-  bool has_parameters() const { return spec.kernel_size > 0; }
-  // The padded image: at least the input, and all that the windows reach.
-  size_t padded_h() const {
-    return std::max((spec.out.h - 1) * spec.stride_h + spec.window_h, spec.in.h + spec.pad_top);
-  }
-  size_t padded_w() const {
-    return std::max((spec.out.w - 1) * spec.stride_w + spec.window_w, spec.in.w + spec.pad_left);
-  }
-  bool needs_padding() const {
-    return spec.padding == Padding::kSame && (padded_h() > spec.in.h || padded_w() > spec.in.w);
-  }
-  size_t row_width() const { return needs_padding() ? padded_w() : spec.in.w; }
-  size_t expanded_h() const { return spec.in.h + spec.window_h - 1; }
-  size_t expanded_w() const { return spec.in.w + spec.window_w - 1; }
 };
 
 class LocalSegment final : public Segment {
  public:
-  LocalSegment(std::vector<LayerSpec> layers, bool is_last, size_t max_batch, bool training, size_t dropout_block_begin,
+  LocalSegment(std::vector<LayerSpec> layers, bool is_last, const SegmentOptions& options, size_t dropout_block_begin,
                size_t dropout_blocks_per_example)
       : dropout_blocks_per_example_(dropout_blocks_per_example) {
+    const auto& [max_batch, training, bf16] = options;
     nodes_.reserve(layers.size());
     for (size_t i = 0; i < layers.size(); ++i) {
       Node node;
@@ -66,7 +47,11 @@ class LocalSegment final : public Segment {
       node.y = AlignedFloats(values);
       if (training && node.spec.kind == LayerKind::kMaxPool2D) node.index.resize(values);
       if (training && node.spec.kind == LayerKind::kDropout) node.kept.resize(values);
-      if (training && node.spec.kind == LayerKind::kConv2D) node.turned = AlignedFloats(node.spec.kernel_size);
+      if (node.spec.kind == LayerKind::kConv2D) {
+        const bool relu = node.activation == Activation::kRelu;
+        node.conv = bf16 == nullptr ? MakeFloat32ConvProducts(node.spec, relu, training)
+                                    : MakeBf16ConvProducts(node.spec, relu, training, *bf16);
+      }
       node.dropout_block = dropout_block_begin;
       dropout_block_begin += DropoutBlocks(node.spec);
       node.partial_offset = partial_size_;
@@ -82,6 +67,9 @@ class LocalSegment final : public Segment {
   const float* Forward(const Pass& pass, const float* x) override {
     const size_t inputs = nodes_.front().spec.in.size();
     const size_t chunk = ChunkImages(pass.n);
+    for (Node& node : nodes_) {
+      if (node.conv) node.conv->BeginForward(pass);
+    }
     ParallelFor(pass.threads, Chunks(pass.n), [&](size_t task, size_t worker) {
       for (size_t i = task * chunk; i < std::min(pass.n, (task + 1) * chunk); ++i) {
         const float* from = x + i * inputs;
@@ -97,7 +85,7 @@ class LocalSegment final : public Segment {
 
   void Backward(const Pass& pass, const float* x, float* dx) override {
     for (size_t k = 0; k < nodes_.size(); ++k) {
-      if (nodes_[k].has_parameters() && (k > 0 || dx != nullptr)) TurnKernel(pass, &nodes_[k]);
+      if (nodes_[k].conv) nodes_[k].conv->BeginBackward(pass, k > 0 || dx != nullptr);
     }
     const size_t chunk = ChunkImages(pass.n);
     ParallelFor(pass.threads, Chunks(pass.n), [&](size_t task, size_t worker) {
@@ -117,11 +105,7 @@ class LocalSegment final : public Segment {
     for (const Node& node : nodes_) {
       ScratchNeeds own;
       own.gradient = std::max(node.spec.in.size(), node.spec.out.size());
-      if (node.has_parameters()) {
-        own.gemm = kernels.gemm_scratch;
-        own.padded = node.needs_padding() ? node.padded_h() * node.padded_w() * node.spec.in.c : 0;
-        own.expanded = dy_.size() > 0 ? node.expanded_h() * node.expanded_w() * node.spec.out.c : 0;
-      }
+      if (node.conv) needs.Cover(node.conv->scratch(kernels));
       needs.Cover(own);
     }
     if (dy_.size() == 0) needs.gradient = 0;
@@ -134,7 +118,7 @@ class LocalSegment final : public Segment {
     const size_t values = spec.out.size();
     switch (spec.kind) {
       case LayerKind::kConv2D:
-        Convolve(pass, *node, x, y, worker);
+        node->conv->Forward(pass, x, y, *worker);
         break;
       case LayerKind::kMaxPool2D: {
         uint16_t* index = pass.training ? node->index.data() + image * values : nullptr;
@@ -153,35 +137,6 @@ class LocalSegment final : public Segment {
     }
     const bool done = spec.kind == LayerKind::kConv2D && node->activation == Activation::kRelu;
     if (!done) ApplyActivation(pass.kernels, node->activation, y, values);
-  }
-
-  static void Convolve(const Pass& pass, const Node& node, const float* x, float* y, Worker* worker) {
-    const LayerSpec& spec = node.spec;
-    const size_t row = node.row_width() * spec.in.c;
-    GemmArgs args;
-    args.a = Padded(node, x, worker);
-    args.rows = {spec.out.w, spec.stride_w * spec.in.c, spec.out.h, spec.stride_h * row};
-    args.depth = {spec.window_w * spec.in.c, 1, spec.window_h, row};
-    args.b = pass.parameters + spec.kernel_offset;
-    args.ldb = spec.out.c;
-    args.n = spec.out.c;
-    args.c = y;
-    args.ldc = spec.out.c;
-    args.bias = pass.parameters + spec.kernel_offset + spec.kernel_size;
-    args.relu = node.activation == Activation::kRelu;
-    pass.kernels.gemm(args, worker->gemm.data());
-  }
-
-  // The image with its border of zeros, or the image itself when it needs none.
-  static const float* Padded(const Node& node, const float* x, Worker* worker) {
-    if (!node.needs_padding()) return x;
-    const LayerSpec& spec = node.spec;
-    float* padded = worker->padded.data();
-    const size_t width = node.padded_w() * spec.in.c, used = spec.in.w * spec.in.c;
-    std::memset(padded, 0, node.padded_h() * width * sizeof(float));
-    float* to = padded + spec.pad_top * width + spec.pad_left * spec.in.c;
-    for (size_t y = 0; y < spec.in.h; ++y) std::memcpy(to + y * width, x + y * used, used * sizeof(float));
-    return padded;
   }
 
   void Drop(const Pass& pass, size_t image, float* y, Node* node) const {
@@ -203,15 +158,6 @@ class LocalSegment final : public Segment {
   static void Mask(const uint8_t* kept, float rate, float* y, size_t n) {
     const float scale = 1.0f / (1.0f - rate);
     for (size_t i = 0; i < n; ++i) y[i] *= static_cast<float>(kept[i]) * scale;
-  }
-
-  static void TurnKernel(const Pass& pass, Node* node) {
-    const LayerSpec& spec = node->spec;
-    const size_t taps = spec.window_h * spec.window_w, c = spec.in.c, f = spec.out.c;
-    const float* w = pass.parameters + spec.kernel_offset;
-    for (size_t tap = 0; tap < taps; ++tap) {
-      pass.kernels.transpose(w + tap * c * f, c, f, f, node->turned.data() + (taps - 1 - tap) * f * c, c);
-    }
   }
 
   void BackwardImage(const Pass& pass, size_t image, const float* x, float* dx, float* partial, Worker* worker) {
@@ -250,9 +196,9 @@ class LocalSegment final : public Segment {
     const size_t values = spec.out.size();
     switch (spec.kind) {
       case LayerKind::kConv2D:
-        ConvolveKernelGradient(pass, node, x, dy, partial, worker);
+        node.conv->KernelGradient(pass, x, dy, partial, *worker);
         pass.kernels.add_rows(dy, spec.out.h * spec.out.w, spec.out.c, partial + spec.kernel_size);
-        if (to != nullptr) ConvolveInputGradient(pass, node, dy, to, worker);
+        if (to != nullptr) node.conv->InputGradient(pass, dy, to, *worker);
         return;
       case LayerKind::kMaxPool2D:
         if (to == nullptr) return;
@@ -267,47 +213,6 @@ class LocalSegment final : public Segment {
       default:
         if (to != nullptr) std::memcpy(to, dy, values * sizeof(float));
     }
-  }
-
-  static void ConvolveKernelGradient(const Pass& pass, const Node& node, const float* x, const float* dy,
-                                     float* partial, Worker* worker) {
-    const LayerSpec& spec = node.spec;
-    const size_t row = node.row_width() * spec.in.c;
-    GemmArgs args;
-    args.a = Padded(node, x, worker);
-    args.rows = {spec.window_w * spec.in.c, 1, spec.window_h, row};
-    args.depth = {spec.out.w, spec.stride_w * spec.in.c, spec.out.h, spec.stride_h * row};
-    args.b = dy;
-    args.ldb = spec.out.c;
-    args.n = spec.out.c;
-    args.c = partial;
-    args.ldc = spec.out.c;
-    args.accumulate = true;
-    pass.kernels.gemm(args, worker->gemm.data());
-  }
-
-  static void ConvolveInputGradient(const Pass& pass, const Node& node, const float* dy, float* dx, Worker* worker) {
-    const LayerSpec& spec = node.spec;
-    const size_t row = node.expanded_w() * spec.out.c;
-    float* expanded = worker->expanded.data();
-    std::memset(expanded, 0, node.expanded_h() * row * sizeof(float));
-    for (size_t oy = 0; oy < spec.out.h; ++oy) {
-      float* to = expanded + (oy * spec.stride_h + spec.window_h - 1 - spec.pad_top) * row;
-      for (size_t ox = 0; ox < spec.out.w; ++ox, dy += spec.out.c) {
-        const size_t column = ox * spec.stride_w + spec.window_w - 1 - spec.pad_left;
-        std::memcpy(to + column * spec.out.c, dy, spec.out.c * sizeof(float));
-      }
-    }
-    GemmArgs args;
-    args.a = expanded;
-    args.rows = {spec.in.w, spec.out.c, spec.in.h, row};
-    args.depth = {spec.window_w * spec.out.c, 1, spec.window_h, row};
-    args.b = node.turned.data();
-    args.ldb = spec.in.c;
-    args.n = spec.in.c;
-    args.c = dx;
-    args.ldc = spec.in.c;
-    pass.kernels.gemm(args, worker->gemm.data());
   }
 
   // The chunks' partial sums, in order, into the network's gradients or the optimiser.
@@ -343,9 +248,9 @@ size_t DropoutBlocks(const LayerSpec& layer) {
   return layer.kind == LayerKind::kDropout ? (layer.out.size() + 3) / 4 : 0;
 }
 
-std::unique_ptr<Segment> MakeLocalSegment(std::vector<LayerSpec> layers, bool is_last, size_t max_batch, bool training,
+std::unique_ptr<Segment> MakeLocalSegment(std::vector<LayerSpec> layers, bool is_last, const SegmentOptions& options,
                                           size_t dropout_block_begin, size_t dropout_blocks_per_example) {
-  return std::make_unique<LocalSegment>(std::move(layers), is_last, max_batch, training, dropout_block_begin,
+  return std::make_unique<LocalSegment>(std::move(layers), is_last, options, dropout_block_begin,
                                         dropout_blocks_per_example);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/nn/engine.h"
 #include "common/nn/head.h"
 #include "common/nn/kernels/parallel.h"
 #include "common/nn/segment.h"
@@ -43,7 +44,7 @@ double PhysicalBytes() {
 }
 
 // Cuts the layers into segments. A flatten moves nothing, dropout without training neither: both vanish.
-std::vector<std::unique_ptr<Segment>> MakeSegments(const ModelDescription& model, size_t max_batch, bool training) {
+std::vector<std::unique_ptr<Segment>> MakeSegments(const ModelDescription& model, const SegmentOptions& options) {
   std::vector<std::unique_ptr<Segment>> segments;
   std::vector<LayerSpec> local;
   const size_t all_blocks = TotalDropoutBlocks(model);
@@ -52,19 +53,21 @@ std::vector<std::unique_ptr<Segment>> MakeSegments(const ModelDescription& model
     if (local.empty()) return;
     size_t used = 0;
     for (const LayerSpec& layer : local) used += DropoutBlocks(layer);
-    segments.push_back(MakeLocalSegment(std::move(local), is_last, max_batch, training, blocks, all_blocks));
+    segments.push_back(MakeLocalSegment(std::move(local), is_last, options, blocks, all_blocks));
     local.clear();
     blocks += used;
   };
   for (const LayerSpec& layer : model.layers()) {
     const bool is_last = &layer == &model.layers().back();
-    if (IsLocal(layer, training)) {
+    if (IsLocal(layer, options.training)) {
       local.push_back(layer);
       if (is_last) close_local(true);
       continue;
     }
     if (layer.kind == LayerKind::kDense || is_last) close_local(false);
-    if (layer.kind == LayerKind::kDense) segments.push_back(MakeDenseSegment(layer, is_last, max_batch, training));
+    if (layer.kind != LayerKind::kDense) continue;
+    segments.push_back(options.bf16 == nullptr ? MakeFloat32DenseSegment(layer, is_last, options)
+                                               : MakeBf16DenseSegment(layer, is_last, options));
   }
   return segments;
 }
@@ -72,13 +75,13 @@ std::vector<std::unique_ptr<Segment>> MakeSegments(const ModelDescription& model
 }  // namespace
 
 struct Network::Impl {
-  Impl(const ModelDescription& description, const Options& opts, const Kernels& table)
+  Impl(const ModelDescription& description, const Options& opts, const Kernels& table, const Bf16Kernels* bf16)
       : model(description),
         options(opts),
         kernels(table),
         parameters(model.parameter_count()),
         gradients(opts.training && opts.gradients ? model.parameter_count() : 0),
-        segments(MakeSegments(model, opts.max_batch, opts.training)),
+        segments(MakeSegments(model, {opts.max_batch, opts.training, bf16})),
         head(model, opts.max_batch),
         inputs(segments.size()) {
     ScratchNeeds needs;
@@ -165,12 +168,17 @@ struct Network::Impl {
 absl::StatusOr<std::unique_ptr<Network>> Network::Create(const ModelDescription& model, const Options& options) {
   if (options.max_batch < 1) return absl::InvalidArgumentError("max_batch must be at least 1");
   if (options.threads < 1) return absl::InvalidArgumentError("threads must be at least 1");
-  const Kernels* kernels = FindKernels(options.isa);
-  if (kernels == nullptr) return absl::InvalidArgumentError(absl::StrCat("this CPU has no ", options.isa));
+  const bool wants_bf16 = options.precision == Precision::kBf16;
+  const Kernels* kernels = FindKernels(wants_bf16 ? nullptr : options.isa);
+  const Bf16Kernels* bf16 = wants_bf16 ? FindBf16Kernels(options.isa) : nullptr;
+  if (kernels == nullptr || (wants_bf16 && bf16 == nullptr && options.isa != nullptr)) {
+    return absl::InvalidArgumentError(absl::StrCat("this CPU has no ", options.isa));
+  }
+  if (wants_bf16 && bf16 == nullptr) return NoBf16();
   // The system hands out more than it has, and kills who uses it: ask before.
   if (NeededBytes(model, options) <= PhysicalBytes()) {
     try {
-      return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, *kernels)));
+      return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, *kernels, bf16)));
     } catch (const std::bad_alloc&) {
     } catch (const std::length_error&) {
     }

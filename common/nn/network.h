@@ -41,6 +41,10 @@ struct BatchResult {
   size_t correct = 0;   // examples whose class is right (first largest probability; sigmoid p > 0.5). 0 for regression
 };
 
+// What the products of convolutions and dense layers are computed in. Sums, parameters, gradients, optimiser state and
+// everything else are float32 always.
+enum class Precision { kFloat32, kBf16 };
+
 class Network {
  public:
   struct Options {
@@ -48,10 +52,12 @@ class Network {
     int threads = 1;        // at least 1; common/nn/engine.h: DefaultThreads()
     bool training = true;   // false: neither TrainStep nor TrainBatch may be called; saves their memory
     bool gradients = true;  // false: TrainBatch and gradients() may not be called; saves one float a parameter
-    const char* isa = nullptr;  // for tests: an instruction set of SupportedIsas(); null: what the engine chose
+    Precision precision = Precision::kFloat32;
+    const char* isa = nullptr;  // for tests: an instruction set of SupportedIsas(precision); null: the engine's choice
   };
 
-  // INVALID_ARGUMENT for max_batch = 0, threads < 1 or an unknown isa; RESOURCE_EXHAUSTED when memory does not suffice.
+  // INVALID_ARGUMENT for max_batch = 0, threads < 1 or an unknown isa; FAILED_PRECONDITION for a precision that this
+  // machine has no instructions for; RESOURCE_EXHAUSTED when memory does not suffice.
   // Parameters start as zeros.
   static absl::StatusOr<std::unique_ptr<Network>> Create(const ModelDescription& model, const Options& options);
   ~Network();

@@ -21,6 +21,8 @@ void ScratchNeeds::Cover(const ScratchNeeds& other) {
   expanded = std::max(expanded, other.expanded);
   tile = std::max(tile, other.tile);
   gradient = std::max(gradient, other.gradient);
+  halves = std::max(halves, other.halves);
+  rows = std::max(rows, other.rows);
 }
 
 void ApplyActivation(const Kernels& kernels, Activation activation, float* y, size_t n) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/base/random.h"
+#include "common/nn/kernels/bf16.h"
 #include "common/nn/kernels/kernels.h"
 #include "common/nn/model_description.h"
 #include "common/nn/network.h"
@@ -39,6 +40,8 @@ class AlignedFloats {
 // Floats of scratch that one worker needs.
 struct ScratchNeeds {
   size_t gemm = 0, padded = 0, expanded = 0, tile = 0, gradient = 0;
+  size_t halves = 0;  // of 2 bytes
+  size_t rows = 0;    // pointers to rows of a matrix
   void Cover(const ScratchNeeds& other);
 };
 
@@ -49,8 +52,12 @@ struct Worker {
         padded(needs.padded),
         expanded(needs.expanded),
         tile(needs.tile),
+        halves((needs.halves + 1) / 2),
+        rows(needs.rows),
         gradient{AlignedFloats(needs.gradient), AlignedFloats(needs.gradient)} {}
   AlignedFloats gemm, padded, expanded, tile;
+  AlignedFloats halves;  // as Bf16
+  mutable std::vector<const float*> rows;
   AlignedFloats gradient[2];  // of one image between two layers
 };
 
@@ -86,12 +93,19 @@ class Segment {
 void ApplyActivation(const Kernels& kernels, Activation activation, float* y, size_t n);
 void ActivationBackward(const Kernels& kernels, Activation activation, const float* y, float* dy, size_t n);
 
+struct SegmentOptions {
+  size_t max_batch;
+  bool training;
+  const Bf16Kernels* bf16;  // null: float32
+};
+
 // `layer` is dense; its activation is applied unless it is the model's last (`head` applies that one).
-std::unique_ptr<Segment> MakeDenseSegment(const LayerSpec& layer, bool is_last, size_t max_batch, bool training);
+std::unique_ptr<Segment> MakeFloat32DenseSegment(const LayerSpec& layer, bool is_last, const SegmentOptions& options);
+std::unique_ptr<Segment> MakeBf16DenseSegment(const LayerSpec& layer, bool is_last, const SegmentOptions& options);
 // Consecutive layers, none dense, none flatten. `is_last`: the last of them is the model's last.
 // An example takes `dropout_blocks_per_example` Philox blocks in the whole model, this segment those from
 // `dropout_block_begin` on.
-std::unique_ptr<Segment> MakeLocalSegment(std::vector<LayerSpec> layers, bool is_last, size_t max_batch, bool training,
+std::unique_ptr<Segment> MakeLocalSegment(std::vector<LayerSpec> layers, bool is_last, const SegmentOptions& options,
                                           size_t dropout_block_begin, size_t dropout_blocks_per_example);
 // Philox blocks (4 words) that one example's mask takes in this layer; 0 for other layers.
 size_t DropoutBlocks(const LayerSpec& layer);

@@ -61,10 +61,11 @@ struct Case {
   const char* optimizer_name;
   OptimizerKind optimizer;
   size_t batch;
+  Precision precision = Precision::kFloat32;
 };
 
 double ImagesPerSecond(const ModelDescription& model, const Case& c, int threads, double seconds) {
-  auto network = Network::Create(model, {.max_batch = c.batch, .threads = threads, .gradients = false}).value();
+  auto network = Network::Create(model, {.max_batch = c.batch, .threads = threads, .gradients = false, .precision = c.precision}).value();
   auto optimizer = Optimizer::Create(model, {.kind = c.optimizer, .threads = threads}).value();
   network->InitializeGlorot(Seed{1});
   Rng rng(7);
@@ -99,9 +100,13 @@ void Run(double seconds, const std::string& only) {
   const Case cases[] = {{"keras-cnn", "adam", OptimizerKind::kAdam, 32},
                         {"keras-cnn", "sgd", OptimizerKind::kSgd, 10},
                         {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 32},
-                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 10}};
+                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 10},
+                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 32, Precision::kBf16},
+                        {"keras-cnn", "adam", OptimizerKind::kAdam, 32, Precision::kBf16}};
   for (const Case& c : cases) {
-    if (!absl::StrCat(c.preset, " ", c.optimizer_name, " ", c.batch).starts_with(only)) continue;
+    if (!absl::StrCat(c.precision == Precision::kBf16 ? "bf16 " : "", c.preset, " ", c.optimizer_name, " ", c.batch).starts_with(only)) continue;
+    if (c.precision == Precision::kBf16 && !HasBf16()) continue;
+    std::printf("%s\n", EngineName(c.precision).c_str());
     const ModelDescription model = ModelDescription::FromProto(ModelDescription::Preset(c.preset).value()).value();
     for (const int threads : {1, 2}) {
       const double rate = ImagesPerSecond(model, c, threads, seconds);
