@@ -15,10 +15,10 @@ def weak_symbols(nm, path):
 
 
 def main():
-    nm, objects = sys.argv[1], [p for p in sys.argv[2:] if p.endswith("kernels_simd.cc.o")]
-    assert objects, "kernels_simd.cc.o is not among the objects"
+    nm, objects = sys.argv[1], [p for p in sys.argv[2:] if p.endswith(("kernels_simd.cc.o", "bf16_amx.cc.o", "bf16_avx512.cc.o"))]
+    assert len(objects) == 3, "the kernels are not among the objects"
     faults = [f"{path}: {line}" for path in objects for line in weak_symbols(nm, path)]
-    print("\n".join(faults) or f"{len(objects)} object, no weak symbol")
+    print("\n".join(faults) or f"{len(objects)} objects, no weak symbol")
     return 1 if faults else 0
 
 
