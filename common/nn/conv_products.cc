@@ -37,7 +37,7 @@ class Float32ConvProducts final : public ConvProducts {
     pass.kernels.gemm(args, worker.gemm.data());
   }
 
-  void KernelGradient(const Pass& pass, const float* x, const float* dy, float* dw,
+  void KernelGradient(const Pass& pass, const float* x, const float* dy, size_t, float* dw,
                       const Worker& worker) const override {
     const size_t row = RowWidth() * spec_.in.c;
     GemmArgs args;
@@ -52,6 +52,8 @@ class Float32ConvProducts final : public ConvProducts {
     args.accumulate = true;
     pass.kernels.gemm(args, worker.gemm.data());
   }
+
+  void FinishKernelGradient(const Pass&, size_t, float*, const Worker&) const override {}
 
   void InputGradient(const Pass& pass, const float* dy, float* dx, const Worker& worker) const override {
     const size_t row = geometry_.expanded_w * spec_.out.c;

@@ -25,17 +25,25 @@ struct ConvGeometry {
 
 class ConvProducts {
  public:
+  static constexpr size_t kGroup = 4;
   virtual ~ConvProducts() = default;
   // Before the images of a pass: what depends on the parameters alone.
   virtual void BeginForward(const Pass& pass) = 0;
   virtual void BeginBackward(const Pass& pass, bool wants_dx) = 0;
   // y = x * w + b, then ReLU if it was asked for.
   virtual void Forward(const Pass& pass, const float* x, float* y, const Worker& worker) const = 0;
-  // dw [kh, kw, c, f] += ...
-  virtual void KernelGradient(const Pass& pass, const float* x, const float* dy, float* dw,
+  // dw [kh, kw, c, f] += the kernel's gradient, for up to kGroup images at a time: KernelGradient for each, `slot` from
+  // 0 on, then FinishKernelGradient with their number. Which images form a group decides the order of the sum.
+  virtual void KernelGradient(const Pass& pass, const float* x, const float* dy, size_t slot, float* dw,
                               const Worker& worker) const = 0;
+  virtual void FinishKernelGradient(const Pass& pass, size_t images, float* dw, const Worker& worker) const = 0;
   virtual void InputGradient(const Pass& pass, const float* dy, float* dx, const Worker& worker) const = 0;
   virtual ScratchNeeds scratch(const Kernels& kernels) const = 0;
+  // Where in a worker's `kept` memory this convolution's part begins, which lasts from KernelGradient to Finish.
+  void set_kept_offset(size_t offset) { kept_offset_ = offset; }
+
+ protected:
+  size_t kept_offset_ = 0;
 };
 
 // `relu`: Forward applies it. `training`: false when only Forward will be called.

@@ -93,15 +93,19 @@ class Bf16ConvProducts final : public ConvProducts {
     kernels_.gemm(args);
   }
 
-  void KernelGradient(const Pass&, const float* x, const float* dy, float* dw, const Worker& worker) const override {
-    Bf16* planes = Halves(worker);
-    Bf16* packed = planes + PlanesSize();
-    TransposeImage(x, planes);
-    PackGradient(dy, worker, packed);
+  // The sums are loaded and stored once a group of images, not once an image.
+  void KernelGradient(const Pass&, const float* x, const float* dy, size_t slot, float*,
+                      const Worker& worker) const override {
+    TransposeImage(x, Planes(worker) + slot * PlanesSize());
+    PackGradient(dy, worker, Gradients(worker) + slot * pixels_ * kBf16Panel);
+  }
+
+  void FinishKernelGradient(const Pass&, size_t images, float* dw, const Worker& worker) const override {
     Bf16Args args;
-    args.a = planes;
-    args.depth = {pixels_, 1, 1, 0};
-    args.b = packed;
+    args.a = Planes(worker);
+    args.depth = {pixels_, 1, images, PlanesSize()};
+    args.b = Gradients(worker);
+    args.panel_stride = kGroup * pixels_ * kBf16Panel;
     args.n = spec_.out.c;
     args.c = dw;
     args.ldc = spec_.out.c;
@@ -143,16 +147,19 @@ class Bf16ConvProducts final : public ConvProducts {
 
   ScratchNeeds scratch(const Kernels&) const override {
     const size_t forward = geometry_.padded_h * geometry_.padded_w * spec_.in.c + kBf16Slack;
-    const size_t gradient = PlanesSize() + RoundUp(spec_.out.c, kBf16Panel) * pixels_;
     const size_t expanded = geometry_.expanded_h * geometry_.expanded_w * spec_.out.c + kBf16Slack;
     ScratchNeeds needs;
-    needs.halves = training_ ? std::max({forward, gradient, expanded}) : forward;
+    needs.halves = training_ ? std::max(forward, expanded) : forward;
     needs.rows = training_ ? pixels_ : 0;
+    needs.kept = training_ ? kGroup * (PlanesSize() + RoundUp(spec_.out.c, kBf16Panel) * pixels_) : 0;
     return needs;
   }
 
  private:
   static Bf16* Halves(const Worker& worker) { return reinterpret_cast<Bf16*>(worker.halves.data()); }
+  // Kept: [slot][PlanesSize()], then [panel][slot][pixels_ * kBf16Panel].
+  Bf16* Planes(const Worker& worker) const { return reinterpret_cast<Bf16*>(worker.kept.data()) + kept_offset_; }
+  Bf16* Gradients(const Worker& worker) const { return Planes(worker) + kGroup * PlanesSize(); }
   size_t PlanesSize() const { return spec_.in.c * plane_ + kBf16Slack; }
 
   // [c][padded pixels]
@@ -167,7 +174,7 @@ class Bf16ConvProducts final : public ConvProducts {
   // dy in the run of the padded image's pixels, as B.
   void PackGradient(const float* dy, const Worker& worker, Bf16* packed) const {
     const size_t f = spec_.out.c;
-    for (size_t j = 0; j < f; j += kBf16Panel, packed += pixels_ * kBf16Panel) {
+    for (size_t j = 0; j < f; j += kBf16Panel, packed += kGroup * pixels_ * kBf16Panel) {
       std::fill_n(worker.rows.data(), pixels_, nullptr);
       for (size_t oy = 0; oy < spec_.out.h; ++oy) {
         const float** row = worker.rows.data() + oy * spec_.stride_h * geometry_.padded_w;

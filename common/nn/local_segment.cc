@@ -91,8 +91,12 @@ class LocalSegment final : public Segment {
     ParallelFor(pass.threads, Chunks(pass.n), [&](size_t task, size_t worker) {
       float* partial = partials_.data() + task * partial_size_;
       if (partial_size_ > 0) std::memset(partial, 0, partial_size_ * sizeof(float));
-      for (size_t i = task * chunk; i < std::min(pass.n, (task + 1) * chunk); ++i) {
-        BackwardImage(pass, i, x, dx, partial, &pass.workers[worker]);
+      const size_t begin = task * chunk, end = std::min(pass.n, begin + chunk);
+      for (size_t i = begin; i < end; ++i) {
+        const size_t slot = (i - begin) % ConvProducts::kGroup;
+        BackwardImage(pass, i, slot, x, dx, partial, &pass.workers[worker]);
+        if (slot + 1 == ConvProducts::kGroup || i + 1 == end)
+          FinishGroup(pass, slot + 1, partial, pass.workers[worker]);
       }
     });
     JoinPartials(pass);
@@ -102,12 +106,18 @@ class LocalSegment final : public Segment {
 
   ScratchNeeds scratch(const Kernels& kernels) const override {
     ScratchNeeds needs;
+    size_t kept = 0;
     for (const Node& node : nodes_) {
       ScratchNeeds own;
       own.gradient = std::max(node.spec.in.size(), node.spec.out.size());
-      if (node.conv) needs.Cover(node.conv->scratch(kernels));
+      if (node.conv) {
+        needs.Cover(node.conv->scratch(kernels));
+        node.conv->set_kept_offset(kept);
+        kept += node.conv->scratch(kernels).kept;
+      }
       needs.Cover(own);
     }
+    needs.kept = kept;
     if (dy_.size() == 0) needs.gradient = 0;
     return needs;
   }
@@ -160,7 +170,8 @@ class LocalSegment final : public Segment {
     for (size_t i = 0; i < n; ++i) y[i] *= static_cast<float>(kept[i]) * scale;
   }
 
-  void BackwardImage(const Pass& pass, size_t image, const float* x, float* dx, float* partial, Worker* worker) {
+  void BackwardImage(const Pass& pass, size_t image, size_t slot, const float* x, float* dx, float* partial,
+                     Worker* worker) {
     float* dy = dy_.data() + image * nodes_.back().spec.out.size();
     int next = 0;
     for (size_t k = nodes_.size(); k-- > 0;) {
@@ -174,7 +185,12 @@ class LocalSegment final : public Segment {
       }
       if (TakesReluOfPrevious(k))
         pass.kernels.relu_backward(node.y.data() + image * spec.out.size(), dy, spec.out.size());
-      BackwardNode(pass, node, image, in, dy, to, partial + node.partial_offset, worker);
+      if (node.conv) {
+        float* gradient = partial + node.partial_offset;
+        node.conv->KernelGradient(pass, in, dy, slot, gradient, *worker);
+        pass.kernels.add_rows(dy, spec.out.h * spec.out.w, spec.out.c, gradient + spec.kernel_size);
+      }
+      if (to != nullptr) InputGradient(pass, node, image, dy, to, *worker);
       dy = to;
       next = 1 - next;
     }
@@ -189,29 +205,29 @@ class LocalSegment final : public Segment {
     return spec.kind == LayerKind::kMaxPool2D && spec.stride_h >= spec.window_h && spec.stride_w >= spec.window_w;
   }
 
-  // dy is after the activation. `to` may be null: no one wants the gradient of the input.
-  static void BackwardNode(const Pass& pass, const Node& node, size_t image, const float* x, const float* dy, float* to,
-                           float* partial, Worker* worker) {
+  void FinishGroup(const Pass& pass, size_t images, float* partial, const Worker& worker) const {
+    for (const Node& node : nodes_) {
+      if (node.conv) node.conv->FinishKernelGradient(pass, images, partial + node.partial_offset, worker);
+    }
+  }
+
+  // dy is of the layer's values before its activation.
+  static void InputGradient(const Pass& pass, const Node& node, size_t image, const float* dy, float* dx,
+                            const Worker& worker) {
     const LayerSpec& spec = node.spec;
     const size_t values = spec.out.size();
     switch (spec.kind) {
       case LayerKind::kConv2D:
-        node.conv->KernelGradient(pass, x, dy, partial, *worker);
-        pass.kernels.add_rows(dy, spec.out.h * spec.out.w, spec.out.c, partial + spec.kernel_size);
-        if (to != nullptr) node.conv->InputGradient(pass, dy, to, *worker);
-        return;
+        return node.conv->InputGradient(pass, dy, dx, worker);
       case LayerKind::kMaxPool2D:
-        if (to == nullptr) return;
-        return pass.kernels.max_pool_backward(ToPoolArgs(spec), dy, node.index.data() + image * values, to);
+        return pass.kernels.max_pool_backward(ToPoolArgs(spec), dy, node.index.data() + image * values, dx);
       case LayerKind::kAvgPool2D:
-        if (to == nullptr) return;
-        return pass.kernels.avg_pool_backward(ToPoolArgs(spec), dy, to);
+        return pass.kernels.avg_pool_backward(ToPoolArgs(spec), dy, dx);
       case LayerKind::kDropout:
-        if (to == nullptr) return;
-        std::memcpy(to, dy, values * sizeof(float));
-        return Mask(node.kept.data() + image * values, spec.rate, to, values);
+        std::memcpy(dx, dy, values * sizeof(float));
+        return Mask(node.kept.data() + image * values, spec.rate, dx, values);
       default:
-        if (to != nullptr) std::memcpy(to, dy, values * sizeof(float));
+        std::memcpy(dx, dy, values * sizeof(float));
     }
   }
 

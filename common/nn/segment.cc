@@ -23,6 +23,7 @@ void ScratchNeeds::Cover(const ScratchNeeds& other) {
   gradient = std::max(gradient, other.gradient);
   halves = std::max(halves, other.halves);
   rows = std::max(rows, other.rows);
+  kept = std::max(kept, other.kept);
 }
 
 void ApplyActivation(const Kernels& kernels, Activation activation, float* y, size_t n) {

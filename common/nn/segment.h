@@ -42,10 +42,11 @@ struct ScratchNeeds {
   size_t gemm = 0, padded = 0, expanded = 0, tile = 0, gradient = 0;
   size_t halves = 0;  // of 2 bytes
   size_t rows = 0;    // pointers to rows of a matrix
+  size_t kept = 0;    // of 2 bytes; unlike the others each layer has its own
   void Cover(const ScratchNeeds& other);
 };
 
-// One worker's scratch. Nothing in it outlives a task.
+// One worker's scratch. Nothing in it outlives a task; but for `kept`, nothing outlives a layer's turn at an image.
 struct Worker {
   explicit Worker(const ScratchNeeds& needs)
       : gemm(needs.gemm),
@@ -53,10 +54,11 @@ struct Worker {
         expanded(needs.expanded),
         tile(needs.tile),
         halves((needs.halves + 1) / 2),
+        kept((needs.kept + 1) / 2),
         rows(needs.rows),
         gradient{AlignedFloats(needs.gradient), AlignedFloats(needs.gradient)} {}
   AlignedFloats gemm, padded, expanded, tile;
-  AlignedFloats halves;  // as Bf16
+  AlignedFloats halves, kept;  // as Bf16
   mutable std::vector<const float*> rows;
   AlignedFloats gradient[2];  // of one image between two layers
 };

@@ -37,6 +37,7 @@ struct Bf16Args {
   const Bf16* a = nullptr;
   Axis rows, depth;
   const Bf16* b = nullptr;  // packed: [panel][outer run][group of the run][kBf16GroupSize]
+  size_t panel_stride = 0;  // elements from one panel of B to the next; 0: they lie side by side
   size_t n = 0;             // columns
   float* c = nullptr;
   size_t ldc = 0;

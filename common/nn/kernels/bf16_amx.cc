@@ -175,13 +175,14 @@ inline void Rows(const Bf16Args& args, const Cut& cut, const Bf16* a, float* c, 
 inline void RunCut(const Bf16Args& args, const Cut& cut) {
   if (cut.blocks == 0 || cut.rows == 0) return;
   const size_t groups = (args.depth.inner + kBf16Group - 1) / kBf16Group * args.depth.outer;
+  const size_t panel_stride = args.panel_stride == 0 ? groups * kBf16GroupSize : args.panel_stride;
   Configure(cut.rows);
   for (size_t j = 0; j < args.n; j += kBf16Panel) {
     Block block = {};
     block.rows = cut.rows;
     block.columns = args.n - j < kBf16Panel ? args.n - j : kBf16Panel;
     block.bias = args.bias == nullptr ? nullptr : args.bias + j;
-    const Bf16* b = args.b + j / kBf16Panel * groups * kBf16GroupSize;
+    const Bf16* b = args.b + j / kBf16Panel * panel_stride;
     for (size_t tap = 0; tap < args.taps.h * args.taps.w; ++tap) {
       const size_t y = tap / args.taps.w, x = tap % args.taps.w;
       const Bf16* a = args.a + y * args.taps.a_h + x * args.taps.a_w;

@@ -95,10 +95,11 @@ inline void Rows(const Bf16Args& args, const Bf16* a, float* c, Block block) {
 
 void Gemm(const Bf16Args& args) {
   const size_t groups = (args.depth.inner + kBf16Group - 1) / kBf16Group * args.depth.outer;
+  const size_t panel_stride = args.panel_stride == 0 ? groups * kBf16GroupSize : args.panel_stride;
   for (size_t j = 0; j < args.n; j += kBf16Panel) {
     const size_t columns = args.n - j;
     Block block = {};
-    block.b = args.b + j / kBf16Panel * groups * kBf16GroupSize;
+    block.b = args.b + j / kBf16Panel * panel_stride;
     block.masks[0] = FirstFloats(columns);
     block.masks[1] = FirstFloats(columns < kFloats ? 0 : columns - kFloats);
     block.bias = args.bias == nullptr ? nullptr : args.bias + j;
