@@ -103,7 +103,7 @@ class Float32ConvProducts final : public ConvProducts {
   const LayerSpec spec_;
   const ConvGeometry geometry_;
   const bool relu_;
-  AlignedFloats turned_;  // W', when training
+  Floats turned_;  // W', when training
 };
 
 }  // namespace

@@ -7,7 +7,6 @@
 //   dx[pixel, c]    as y, from the spread-out dy and W'
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "common/nn/conv_products.h"
 
@@ -26,22 +25,22 @@ class PackedMatrix {
         columns_(columns),
         depth_(runs * RoundUp(run, kBf16Group)),
         rows_(depth_),
-        packed_(RoundUp(columns, kBf16Panel) * depth_ / 2) {}
+        packed_(RoundUp(columns, kBf16Panel) * depth_) {}
 
   void Pack(const Bf16Kernels& kernels, const float* values) {
     const size_t padded = RoundUp(run_, kBf16Group);
     for (size_t j = 0; j < columns_; j += kBf16Panel) {
-      for (size_t k = 0; k < runs_ * run_; ++k) rows_[k / run_ * padded + k % run_] = values + k * columns_ + j;
+      for (size_t k = 0; k < runs_ * run_; ++k) rows_.data()[k / run_ * padded + k % run_] = values + k * columns_ + j;
       kernels.pack(rows_.data(), depth_, std::min(kBf16Panel, columns_ - j), data() + j * depth_);
     }
   }
-  Bf16* data() const { return reinterpret_cast<Bf16*>(packed_.data()); }
+  Bf16* data() const { return packed_.data(); }
   size_t depth() const { return depth_; }
 
  private:
   size_t runs_ = 0, run_ = 0, columns_ = 0, depth_ = 0;
-  std::vector<const float*> rows_;  // null between runs
-  AlignedFloats packed_;
+  Buffer<const float*> rows_;  // null between runs
+  Buffer<Bf16> packed_;
 };
 
 class Bf16ConvProducts final : public ConvProducts {
@@ -61,7 +60,7 @@ class Bf16ConvProducts final : public ConvProducts {
     // Rows of A that lie whole pages apart would fight for the same lines of cache.
     if (plane_ * sizeof(Bf16) % 1024 == 0) plane_ += kBf16Group;
     if (!training) return;
-    turned_ = AlignedFloats(spec.kernel_size);
+    turned_ = Floats(spec.kernel_size);
     backward_ = PackedMatrix(spec.window_h, spec.window_w * spec.out.c, spec.in.c);
   }
 
@@ -74,7 +73,7 @@ class Bf16ConvProducts final : public ConvProducts {
 
   void Forward(const Pass& pass, const float* x, float* y, const Worker& worker) const override {
     const size_t row = geometry_.padded_w * spec_.in.c;
-    Bf16* padded = Halves(worker);
+    Bf16* padded = worker.halves.data();
     std::memset(padded, 0, (geometry_.padded_h * row + kBf16Slack) * sizeof(Bf16));
     for (size_t h = 0; h < spec_.in.h; ++h) {
       kernels_.convert(x + h * spec_.in.w * spec_.in.c, spec_.in.w * spec_.in.c,
@@ -122,7 +121,7 @@ class Bf16ConvProducts final : public ConvProducts {
 
   void InputGradient(const Pass&, const float* dy, float* dx, const Worker& worker) const override {
     const size_t f = spec_.out.c, row = geometry_.expanded_w * f;
-    Bf16* expanded = Halves(worker);
+    Bf16* expanded = worker.halves.data();
     std::memset(expanded, 0, (geometry_.expanded_h * row + kBf16Slack) * sizeof(Bf16));
     for (size_t oy = 0; oy < spec_.out.h; ++oy) {
       Bf16* to = expanded + (oy * spec_.stride_h + spec_.window_h - 1 - spec_.pad_top) * row +
@@ -156,9 +155,8 @@ class Bf16ConvProducts final : public ConvProducts {
   }
 
  private:
-  static Bf16* Halves(const Worker& worker) { return reinterpret_cast<Bf16*>(worker.halves.data()); }
   // Kept: [slot][PlanesSize()], then [panel][slot][pixels_ * kBf16Panel].
-  Bf16* Planes(const Worker& worker) const { return reinterpret_cast<Bf16*>(worker.kept.data()) + kept_offset_; }
+  Bf16* Planes(const Worker& worker) const { return worker.kept.data() + kept_offset_; }
   Bf16* Gradients(const Worker& worker) const { return Planes(worker) + kGroup * PlanesSize(); }
   size_t PlanesSize() const { return spec_.in.c * plane_ + kBf16Slack; }
 
@@ -192,7 +190,7 @@ class Bf16ConvProducts final : public ConvProducts {
   const size_t pixels_;  // of the depth of a kernel gradient
   size_t plane_;         // elements of one channel of the transposed image
   PackedMatrix forward_, backward_;
-  AlignedFloats turned_;
+  Floats turned_;
 };
 
 }  // namespace

@@ -137,9 +137,9 @@ class DenseSegment final : public Segment {
   const LayerSpec layer_;
   const size_t inputs_, units_;
   const Activation activation_;
-  AlignedFloats y_, dy_;
-  AlignedFloats bias_gradient_;
-  AlignedFloats dy_transposed_;  // [units, PaddedBatch(n)]
+  Floats y_, dy_;
+  Floats bias_gradient_;
+  Floats dy_transposed_;  // [units, PaddedBatch(n)]
   const size_t tile_floats_;
 };
 

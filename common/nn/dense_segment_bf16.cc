@@ -2,7 +2,6 @@
 // and never held twice.
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "common/nn/kernels/parallel.h"
 #include "common/nn/segment.h"
@@ -18,10 +17,6 @@ size_t RoundUp(size_t n, size_t to) { return Pieces(n, to) * to; }
 // Rows of W that one task of the backward pass works on: whole tiles.
 size_t PanelRows(size_t units) { return std::clamp(kPanelFloats / units / 16 * 16, size_t{16}, kMostPanelRows); }
 
-// Elements as floats, which is what worker's and segment's memory is counted in.
-size_t HalvesToFloats(size_t halves) { return (halves + 1) / 2; }
-Bf16* AsHalves(const AlignedFloats& floats) { return reinterpret_cast<Bf16*>(floats.data()); }
-
 class Bf16DenseSegment final : public Segment {
  public:
   Bf16DenseSegment(const LayerSpec& layer, bool is_last, const SegmentOptions& options)
@@ -34,32 +29,32 @@ class Bf16DenseSegment final : public Segment {
         padded_batch_(RoundUp(options.max_batch, kBf16Group)),
         activation_(is_last ? Activation::kNone : layer.activation),
         y_(options.max_batch * units_),
-        x_(HalvesToFloats(options.max_batch * padded_inputs_)) {
+        x_(options.max_batch * padded_inputs_) {
     if (!options.training) return;
-    dy_ = AlignedFloats(options.max_batch * units_);
-    dy_transposed_ = AlignedFloats(units_ * options.max_batch);
-    bias_gradient_ = AlignedFloats(units_);
-    x_transposed_ = AlignedFloats(HalvesToFloats(inputs_ * padded_batch_));
-    packed_dy_ = AlignedFloats(HalvesToFloats(padded_units_ * padded_batch_));
-    packed_turned_ = AlignedFloats(HalvesToFloats(padded_units_ * padded_batch_));
-    rows_.resize(std::max(padded_batch_, padded_units_));
+    dy_ = Floats(options.max_batch * units_);
+    dy_transposed_ = Floats(units_ * options.max_batch);
+    bias_gradient_ = Floats(units_);
+    x_transposed_ = Buffer<Bf16>(inputs_ * padded_batch_);
+    packed_dy_ = Buffer<Bf16>(padded_units_ * padded_batch_);
+    packed_turned_ = Buffer<Bf16>(padded_units_ * padded_batch_);
+    rows_ = Buffer<const float*>(std::max(padded_batch_, padded_units_));
   }
 
   const float* Forward(const Pass& pass, const float* x) override {
     const float* w = pass.parameters + layer_.kernel_offset;
-    for (size_t e = 0; e < pass.n; ++e) kernels_.convert(x + e * inputs_, inputs_, AsHalves(x_) + e * padded_inputs_);
+    for (size_t e = 0; e < pass.n; ++e) kernels_.convert(x + e * inputs_, inputs_, x_.data() + e * padded_inputs_);
     ParallelFor(pass.threads, Pieces(units_, kBf16Panel), [&](size_t task, size_t worker) {
       const size_t column = task * kBf16Panel, columns = std::min(kBf16Panel, units_ - column);
       const Worker& scratch = pass.workers[worker];
       for (size_t k = 0; k < padded_inputs_; ++k) {
-        scratch.rows[k] = k < inputs_ ? w + k * units_ + column : nullptr;
+        scratch.rows.data()[k] = k < inputs_ ? w + k * units_ + column : nullptr;
       }
-      kernels_.pack(scratch.rows.data(), padded_inputs_, columns, AsHalves(scratch.halves));
+      kernels_.pack(scratch.rows.data(), padded_inputs_, columns, scratch.halves.data());
       Bf16Args args;
-      args.a = AsHalves(x_);
+      args.a = x_.data();
       args.rows = {pass.n, padded_inputs_};
       args.depth = {padded_inputs_, 1, 1, 0};
-      args.b = AsHalves(scratch.halves);
+      args.b = scratch.halves.data();
       args.n = columns;
       args.c = y_.data() + column;
       args.ldc = units_;
@@ -108,12 +103,12 @@ class Bf16DenseSegment final : public Segment {
     const FlushDenormals flush;
     const size_t n = pass.n;
     ActivationBackward(pass.kernels, activation_, y_.data(), dy_.data(), n * units_);
-    std::memset(x_transposed_.data(), 0, x_transposed_.size() * sizeof(float));
-    kernels_.transpose(x, n, inputs_, inputs_, AsHalves(x_transposed_), padded_batch_);
+    std::memset(x_transposed_.data(), 0, x_transposed_.size() * sizeof(Bf16));
+    kernels_.transpose(x, n, inputs_, inputs_, x_transposed_.data(), padded_batch_);
     for (size_t j = 0; j < units_; j += kBf16Panel) {
-      for (size_t e = 0; e < padded_batch_; ++e) rows_[e] = e < n ? dy_.data() + e * units_ + j : nullptr;
+      for (size_t e = 0; e < padded_batch_; ++e) rows_.data()[e] = e < n ? dy_.data() + e * units_ + j : nullptr;
       kernels_.pack(rows_.data(), padded_batch_, std::min(kBf16Panel, units_ - j),
-                    AsHalves(packed_dy_) + j * padded_batch_);
+                    packed_dy_.data() + j * padded_batch_);
     }
     if (wants_dx) PackTurned(pass);
     UpdateBias(pass);
@@ -124,10 +119,10 @@ class Bf16DenseSegment final : public Segment {
     pass.kernels.transpose(dy_.data(), pass.n, units_, units_, dy_transposed_.data(), pass.n);
     for (size_t j = 0; j < pass.n; j += kBf16Panel) {
       for (size_t u = 0; u < padded_units_; ++u) {
-        rows_[u] = u < units_ ? dy_transposed_.data() + u * pass.n + j : nullptr;
+        rows_.data()[u] = u < units_ ? dy_transposed_.data() + u * pass.n + j : nullptr;
       }
       kernels_.pack(rows_.data(), padded_units_, std::min(kBf16Panel, pass.n - j),
-                    AsHalves(packed_turned_) + j * padded_units_);
+                    packed_turned_.data() + j * padded_units_);
     }
   }
 
@@ -143,10 +138,10 @@ class Bf16DenseSegment final : public Segment {
   // dW[in, out] = sum over examples of x[e, in] dy[e, out], for `rows` inputs.
   void KernelGradient(const Pass&, size_t row, size_t rows, bool accumulate, float* gradient) const {
     Bf16Args args;
-    args.a = AsHalves(x_transposed_) + row * padded_batch_;
+    args.a = x_transposed_.data() + row * padded_batch_;
     args.rows = {rows, padded_batch_};
     args.depth = {padded_batch_, 1, 1, 0};
-    args.b = AsHalves(packed_dy_);
+    args.b = packed_dy_.data();
     args.n = units_;
     args.c = gradient;
     args.ldc = units_;
@@ -156,7 +151,7 @@ class Bf16DenseSegment final : public Segment {
 
   // dx[e, in] = sum over out of W[in, out] dy[e, out], for `rows` inputs from `row` on, computed transposed.
   void InputGradient(const Pass& pass, size_t row, size_t rows, float* dx, const Worker& worker) const {
-    Bf16* w = AsHalves(worker.halves);
+    Bf16* w = worker.halves.data();
     for (size_t i = 0; i < rows; ++i) {
       const float* from = pass.parameters + layer_.kernel_offset + (row + i) * units_;
       kernels_.convert(from, units_, w + i * padded_units_);
@@ -166,7 +161,7 @@ class Bf16DenseSegment final : public Segment {
     args.a = w;
     args.rows = {rows, padded_units_};
     args.depth = {padded_units_, 1, 1, 0};
-    args.b = AsHalves(packed_turned_);
+    args.b = packed_turned_.data();
     args.n = pass.n;
     args.c = worker.tile.data();
     args.ldc = padded_batch_;
@@ -179,13 +174,13 @@ class Bf16DenseSegment final : public Segment {
   const size_t inputs_, units_;
   const size_t padded_inputs_, padded_units_, padded_batch_;
   const Activation activation_;
-  AlignedFloats y_, dy_;
-  AlignedFloats dy_transposed_;  // [units, n]
-  AlignedFloats bias_gradient_;
-  AlignedFloats x_;             // halves: [n, padded_inputs_], zeros past inputs_
-  AlignedFloats x_transposed_;  // halves: [inputs_, padded_batch_]
-  AlignedFloats packed_dy_, packed_turned_;
-  std::vector<const float*> rows_;
+  Floats y_, dy_;
+  Floats dy_transposed_;  // [units, n]
+  Floats bias_gradient_;
+  Buffer<Bf16> x_;             // [n, padded_inputs_], zeros past inputs_
+  Buffer<Bf16> x_transposed_;  // [inputs_, padded_batch_]
+  Buffer<Bf16> packed_dy_, packed_turned_;
+  Buffer<const float*> rows_;
 };
 
 }  // namespace

@@ -34,9 +34,9 @@ class Head {
   const nn::Loss loss_;
   const Activation activation_;
   const size_t values_;  // in one example's output
-  AlignedFloats outputs_;
-  AlignedFloats log_sums_;            // softmax: one an example
-  AlignedFloats bits_, losses_;       // binary: label as a float, loss; one an example
+  Floats outputs_;
+  Floats log_sums_;                   // softmax: one an example
+  Floats bits_, losses_;              // binary: label as a float, loss; one an example
   const Kernels* kernels_ = nullptr;  // of the last Activate
 };
 

@@ -24,9 +24,9 @@ PoolArgs ToPoolArgs(const LayerSpec& l) {
 struct Node {
   LayerSpec spec;
   Activation activation = Activation::kNone;  // what this segment applies itself
-  AlignedFloats y;                            // [max_batch, out]
-  std::vector<uint16_t> index;                // max pool, training: [max_batch, out]
-  std::vector<uint8_t> kept;                  // dropout, training: [max_batch, out]
+  Floats y;                                   // [max_batch, out]
+  Buffer<uint16_t> index;                     // max pool, training: [max_batch, out]
+  Buffer<uint8_t> kept;                       // dropout, training: [max_batch, out]
   size_t dropout_block = 0;
   std::unique_ptr<ConvProducts> conv;
   size_t partial_offset = 0;  // conv: where its kernel and bias stand in a chunk's partial
@@ -44,9 +44,9 @@ class LocalSegment final : public Segment {
       node.spec = layers[i];
       if (!is_last || i + 1 < layers.size()) node.activation = node.spec.activation;
       const size_t values = max_batch * node.spec.out.size();
-      node.y = AlignedFloats(values);
-      if (training && node.spec.kind == LayerKind::kMaxPool2D) node.index.resize(values);
-      if (training && node.spec.kind == LayerKind::kDropout) node.kept.resize(values);
+      node.y = Floats(values);
+      if (training && node.spec.kind == LayerKind::kMaxPool2D) node.index = Buffer<uint16_t>(values);
+      if (training && node.spec.kind == LayerKind::kDropout) node.kept = Buffer<uint8_t>(values);
       if (node.spec.kind == LayerKind::kConv2D) {
         const bool relu = node.activation == Activation::kRelu;
         node.conv = bf16 == nullptr ? MakeFloat32ConvProducts(node.spec, relu, training)
@@ -59,9 +59,9 @@ class LocalSegment final : public Segment {
       nodes_.push_back(std::move(node));
     }
     if (!training) return;
-    dy_ = AlignedFloats(max_batch * nodes_.back().spec.out.size());
-    partials_ = AlignedFloats(MostChunks(max_batch) * partial_size_);
-    joined_ = AlignedFloats(partial_size_);
+    dy_ = Floats(max_batch * nodes_.back().spec.out.size());
+    partials_ = Floats(MostChunks(max_batch) * partial_size_);
+    joined_ = Floats(partial_size_);
   }
 
   const float* Forward(const Pass& pass, const float* x) override {
@@ -252,9 +252,9 @@ class LocalSegment final : public Segment {
 
   std::vector<Node> nodes_;
   const size_t dropout_blocks_per_example_;
-  AlignedFloats dy_;
-  AlignedFloats partials_;  // [chunks, partial_size_]
-  AlignedFloats joined_;    // [partial_size_], for the optimiser
+  Floats dy_;
+  Floats partials_;  // [chunks, partial_size_]
+  Floats joined_;    // [partial_size_], for the optimiser
   size_t partial_size_ = 0;
 };
 

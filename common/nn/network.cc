@@ -1,7 +1,5 @@
 #include "common/nn/network.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -29,18 +27,21 @@ size_t TotalDropoutBlocks(const ModelDescription& model) {
   return blocks;
 }
 
-// About what a network will ask for, in double: a description may be absurd without overflowing.
-double NeededBytes(const ModelDescription& model, const Network::Options& options) {
-  const double copies = options.training ? 2 : 1;  // values and gradients
-  double floats = copies * static_cast<double>(model.parameter_count());
-  for (const LayerSpec& layer : model.layers()) {
-    floats += copies * static_cast<double>(options.max_batch) * static_cast<double>(layer.out.size());
-  }
-  return sizeof(float) * floats;
-}
+// The kernels that options ask for.
+struct ChosenKernels {
+  const Kernels* float32 = nullptr;
+  const Bf16Kernels* bf16 = nullptr;  // null: float32 alone
+};
 
-double PhysicalBytes() {
-  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+absl::StatusOr<ChosenKernels> Choose(const Network::Options& options) {
+  if (options.max_batch < 1) return absl::InvalidArgumentError("max_batch must be at least 1");
+  if (options.threads < 1) return absl::InvalidArgumentError("threads must be at least 1");
+  const bool wants_bf16 = options.precision == Precision::kBf16;
+  const ChosenKernels chosen = {FindKernels(wants_bf16 ? nullptr : options.isa),
+                                wants_bf16 ? FindBf16Kernels(options.isa) : nullptr};
+  if (chosen.float32 != nullptr && (!wants_bf16 || chosen.bf16 != nullptr)) return chosen;
+  if (options.isa == nullptr) return NoBf16();
+  return absl::InvalidArgumentError(absl::StrCat("this CPU has no ", options.isa));
 }
 
 // Cuts the layers into segments. A flatten moves nothing, dropout without training neither: both vanish.
@@ -75,13 +76,13 @@ std::vector<std::unique_ptr<Segment>> MakeSegments(const ModelDescription& model
 }  // namespace
 
 struct Network::Impl {
-  Impl(const ModelDescription& description, const Options& opts, const Kernels& table, const Bf16Kernels* bf16)
+  Impl(const ModelDescription& description, const Options& opts, const ChosenKernels& chosen)
       : model(description),
         options(opts),
-        kernels(table),
+        kernels(*chosen.float32),
         parameters(model.parameter_count()),
         gradients(opts.training && opts.gradients ? model.parameter_count() : 0),
-        segments(MakeSegments(model, {opts.max_batch, opts.training, bf16})),
+        segments(MakeSegments(model, {opts.max_batch, opts.training, chosen.bf16})),
         head(model, opts.max_batch),
         inputs(segments.size()) {
     ScratchNeeds needs;
@@ -156,7 +157,7 @@ struct Network::Impl {
   const ModelDescription model;
   const Options options;
   const Kernels& kernels;
-  AlignedFloats parameters, gradients;
+  Floats parameters, gradients;
   std::vector<std::unique_ptr<Segment>> segments;
   Head head;
   std::vector<const float*> inputs;  // of each segment, in the last Forward
@@ -165,26 +166,27 @@ struct Network::Impl {
   bool gradients_are_zero = true;  // whatever the array holds
 };
 
+absl::StatusOr<double> Network::NeededBytes(const ModelDescription& model, const Options& options) {
+  TRB_ASSIGN_OR_RETURN(const ChosenKernels kernels, Choose(options));
+  const MemoryMeter meter;
+  const Impl impl(model, options, kernels);
+  return meter.bytes();
+}
+
 absl::StatusOr<std::unique_ptr<Network>> Network::Create(const ModelDescription& model, const Options& options) {
-  if (options.max_batch < 1) return absl::InvalidArgumentError("max_batch must be at least 1");
-  if (options.threads < 1) return absl::InvalidArgumentError("threads must be at least 1");
-  const bool wants_bf16 = options.precision == Precision::kBf16;
-  const Kernels* kernels = FindKernels(wants_bf16 ? nullptr : options.isa);
-  const Bf16Kernels* bf16 = wants_bf16 ? FindBf16Kernels(options.isa) : nullptr;
-  if (kernels == nullptr || (wants_bf16 && bf16 == nullptr && options.isa != nullptr)) {
-    return absl::InvalidArgumentError(absl::StrCat("this CPU has no ", options.isa));
-  }
-  if (wants_bf16 && bf16 == nullptr) return NoBf16();
+  TRB_ASSIGN_OR_RETURN(const ChosenKernels kernels, Choose(options));
   // The system hands out more than it has, and kills who uses it: ask before.
-  if (NeededBytes(model, options) <= PhysicalBytes()) {
+  TRB_ASSIGN_OR_RETURN(const double needed, NeededBytes(model, options));
+  if (needed <= UsableMemoryBytes()) {
     try {
-      return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, *kernels, bf16)));
+      return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, kernels)));
     } catch (const std::bad_alloc&) {
     } catch (const std::length_error&) {
     }
   }
   return absl::ResourceExhaustedError(absl::StrCat("no memory for a model of ", model.parameter_count(),
-                                                   " parameters at a batch of ", options.max_batch));
+                                                   " parameters at a batch of ", options.max_batch, ": it takes ",
+                                                   std::ceil(needed / 1e6), " MB"));
 }
 
 Network::Network(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -60,6 +60,8 @@ class Network {
   // machine has no instructions for; RESOURCE_EXHAUSTED when memory does not suffice.
   // Parameters start as zeros.
   static absl::StatusOr<std::unique_ptr<Network>> Create(const ModelDescription& model, const Options& options);
+  // Bytes that Create would ask for, without asking. The same errors, but for memory.
+  static absl::StatusOr<double> NeededBytes(const ModelDescription& model, const Options& options);
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;

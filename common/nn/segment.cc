@@ -1,19 +1,12 @@
 #include "common/nn/segment.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "common/base/status.h"
 
 namespace tributary::nn {
 
-AlignedFloats::AlignedFloats(size_t n) : size_(n) {
-  if (n == 0) return;
-  const size_t bytes = (n * sizeof(float) + 63) / 64 * 64;
-  data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-  if (data_ == nullptr) throw std::bad_alloc();
-  std::memset(data_.get(), 0, bytes);
-}
+thread_local MemoryMeter* MemoryMeter::current_ = nullptr;
 
 void ScratchNeeds::Cover(const ScratchNeeds& other) {
   gemm = std::max(gemm, other.gemm);

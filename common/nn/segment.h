@@ -6,13 +6,12 @@
 #define TRIBUTARY_COMMON_NN_SEGMENT_H_
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <span>
 #include <vector>
 
 #include "common/base/random.h"
+#include "common/nn/buffer.h"
 #include "common/nn/kernels/bf16.h"
 #include "common/nn/kernels/kernels.h"
 #include "common/nn/model_description.h"
@@ -21,28 +20,12 @@
 
 namespace tributary::nn {
 
-// Floats on a cache line's boundary, zero at first. Throws bad_alloc (caught in Network::Create).
-class AlignedFloats {
- public:
-  AlignedFloats() = default;
-  explicit AlignedFloats(size_t n);
-  float* data() const { return data_.get(); }  // what a const owner points at may change, as with unique_ptr
-  size_t size() const { return size_; }
-
- private:
-  struct Free {
-    void operator()(float* p) const { std::free(p); }
-  };
-  std::unique_ptr<float, Free> data_;
-  size_t size_ = 0;
-};
-
-// Floats of scratch that one worker needs.
+// Elements of each kind of scratch that one worker needs.
 struct ScratchNeeds {
   size_t gemm = 0, padded = 0, expanded = 0, tile = 0, gradient = 0;
-  size_t halves = 0;  // of 2 bytes
-  size_t rows = 0;    // pointers to rows of a matrix
-  size_t kept = 0;    // of 2 bytes; unlike the others each layer has its own
+  size_t halves = 0;
+  size_t rows = 0;  // of a matrix, by pointer
+  size_t kept = 0;  // unlike the others each layer has its own
   void Cover(const ScratchNeeds& other);
 };
 
@@ -53,14 +36,14 @@ struct Worker {
         padded(needs.padded),
         expanded(needs.expanded),
         tile(needs.tile),
-        halves((needs.halves + 1) / 2),
-        kept((needs.kept + 1) / 2),
+        halves(needs.halves),
+        kept(needs.kept),
         rows(needs.rows),
-        gradient{AlignedFloats(needs.gradient), AlignedFloats(needs.gradient)} {}
-  AlignedFloats gemm, padded, expanded, tile;
-  AlignedFloats halves, kept;  // as Bf16
-  mutable std::vector<const float*> rows;
-  AlignedFloats gradient[2];  // of one image between two layers
+        gradient{Floats(needs.gradient), Floats(needs.gradient)} {}
+  Floats gemm, padded, expanded, tile;
+  Buffer<Bf16> halves, kept;
+  Buffer<const float*> rows;
+  Floats gradient[2];  // of one image between two layers
 };
 
 // What one forward or backward pass over a batch needs to know. Everything is borrowed.

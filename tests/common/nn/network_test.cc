@@ -1,6 +1,7 @@
 #include "common/nn/network.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cfloat>
 #include <cmath>
@@ -366,6 +367,40 @@ TEST(NetworkTest, RefusesWhatCannotFitInMemoryBeforeItTries) {
   const absl::Status status = Network::Create(model, {.max_batch = 1 << 20}).status();
   EXPECT_EQ(absl::StatusCode::kResourceExhausted, status.code()) << status;
 }
+
+// What a description asks for, so that a client can tell before it tries. 40 MB of parameters and as much again.
+TEST(NetworkTest, NeededBytesCountsParametersGradientsAndActivations) {
+  const ModelDescription model = Model("input: 1000 layers { dense { units: 10000 } } loss: LOSS_MEAN_SQUARED_ERROR");
+  const double parameters = 4.0 * 1000 * 10000;
+  const double whole = Network::NeededBytes(model, {.max_batch = 1}).value();
+  const double fused = Network::NeededBytes(model, {.max_batch = 1, .gradients = false}).value();
+  const double inference = Network::NeededBytes(model, {.max_batch = 1, .training = false}).value();
+  EXPECT_NEAR(2 * parameters, whole, 0.1 * parameters);
+  EXPECT_NEAR(parameters, fused, 0.1 * parameters);
+  EXPECT_NEAR(parameters, inference, 0.1 * parameters);
+  // Activations grow with the batch: the output, its gradient and the latter turned around.
+  const double batch = Network::NeededBytes(model, {.max_batch = 1000}).value();
+  EXPECT_NEAR(whole + 4.0 * 10000 * 1000 * 4, batch, 0.25 * (batch - whole));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their allocators count otherwise
+// Patches, partial sums and borders count too.
+TEST(NetworkTest, NeededBytesIsWhatAConvolutionTakes) {
+  const ModelDescription model = Model(R"(input: 60 input: 60 input: 16
+      layers { conv2d { filters: 64 kernel_height: 5 kernel_width: 5 padding: PADDING_SAME } }
+      layers { conv2d { filters: 64 kernel_height: 5 kernel_width: 5 padding: PADDING_SAME } }
+      layers { flatten {} } layers { dense { units: 1 activation: ACTIVATION_SIGMOID } }
+      loss: LOSS_BINARY_CROSSENTROPY)");
+  const Network::Options options = {.max_batch = 8, .threads = 3};
+  const double needed = Network::NeededBytes(model, options).value();
+  const struct mallinfo2 before = mallinfo2();
+  const auto network = Network::Create(model, options).value();
+  const struct mallinfo2 after = mallinfo2();
+  const double used =
+      static_cast<double>(after.uordblks + after.hblkhd) - static_cast<double>(before.uordblks + before.hblkhd);
+  EXPECT_NEAR(used, needed, 0.02 * used);
+}
+#endif
 
 }  // namespace
 }  // namespace tributary::nn
