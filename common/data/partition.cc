@@ -155,6 +155,16 @@ absl::StatusOr<Parts> Partition(std::span<const int32_t> labels, size_t num_clas
   return Iid(labels.size(), parts, &rng);
 }
 
+absl::StatusOr<Parts> Partition(const Dataset& data, std::string_view spec, size_t parts, uint64_t seed) {
+  if (!data.is_regression()) return Partition(data.labels, data.num_classes, spec, parts, seed);
+  TRB_ASSIGN_OR_RETURN(const Spec parsed, ParseSpec(spec));
+  if (parsed.kind != Spec::Kind::kIid)
+    return absl::InvalidArgumentError(absl::StrCat("partition `", std::string(spec),
+                                                   "`: it goes by class labels, and these data have numbers: use iid"));
+  const std::vector<int32_t> one_class(data.count);
+  return Partition(one_class, 1, spec, parts, seed);
+}
+
 absl::StatusOr<PartNumber> ParsePart(std::string_view text) {
   const std::string part(text);
   const size_t slash = part.find('/');

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/data/dataset.h"
 
 namespace tributary::data {
 
@@ -23,6 +24,9 @@ using Parts = std::vector<std::vector<uint32_t>>;
 // INVALID_ARGUMENT: unknown spec, parts = 0, fewer examples than shards, a label outside [0, num_classes).
 absl::StatusOr<Parts> Partition(std::span<const int32_t> labels, size_t num_classes, std::string_view spec,
                                 size_t parts, uint64_t seed);
+
+// The same of a data set. Regression targets have no classes to sort by: only iid; INVALID_ARGUMENT for the others.
+absl::StatusOr<Parts> Partition(const Dataset& data, std::string_view spec, size_t parts, uint64_t seed);
 
 // Whether `spec` could be used, without data: OK or INVALID_ARGUMENT.
 absl::Status CheckPartitionSpec(std::string_view spec);

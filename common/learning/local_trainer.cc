@@ -168,6 +168,7 @@ absl::Status LocalTraining::TrainStep(std::span<const uint32_t> batch) {
   optimizer_.Step(network_.parameters(), network_.gradients(), static_cast<float>(task_.learning_rate));
   loss_sum_ += loss;
   ++result_.steps;
+  if (task_.record) task_.record({result_.steps, batch, loss / static_cast<double>(batch.size())});
   if (task_.progress) task_.progress(result_.steps, steps_total_);
   return absl::OkStatus();
 }
@@ -213,16 +214,28 @@ uint64_t TrainingExamples(uint64_t examples, double validation_split) {
   return static_cast<uint64_t>(std::floor(static_cast<double>(examples) * (1.0 - validation_split)));
 }
 
-absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task) {
-  const absl::Duration start = task.clock->Monotonic();
-  TRB_RETURN_IF_ERROR(CheckTask(task));
+LocalTrainer::LocalTrainer(const nn::ModelDescription& model) : model_(model) {}
+LocalTrainer::~LocalTrainer() = default;
+
+absl::Status LocalTrainer::MakeNetwork(const LocalTask& task) {
   const size_t batch =
       task.plan.batch_size() == 0 ? kMicroBatch : std::min<size_t>(kMicroBatch, task.plan.batch_size());
-  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<nn::Network> network,
-                       nn::Network::Create(task.model, {.max_batch = batch, .threads = task.threads}));
+  if (network_ != nullptr && batch == batch_ && task.threads == threads_) return absl::OkStatus();
+  network_.reset();  // before the next one takes memory
+  TRB_ASSIGN_OR_RETURN(network_, nn::Network::Create(model_, {.max_batch = batch, .threads = task.threads}));
+  batch_ = batch;
+  threads_ = task.threads;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LocalResult> LocalTrainer::Train(const LocalTask& task) {
+  TRB_CHECK(&task.model == &model_);
+  const absl::Duration start = task.clock->Monotonic();
+  TRB_RETURN_IF_ERROR(CheckTask(task));
+  TRB_RETURN_IF_ERROR(MakeNetwork(task));
   TRB_ASSIGN_OR_RETURN(const std::unique_ptr<nn::Optimizer> optimizer, MakeOptimizer(task));
-  std::copy(task.base.begin(), task.base.end(), network->parameters().begin());
-  LocalTraining training(task, network.get(), optimizer.get());
+  std::copy(task.base.begin(), task.base.end(), network_->parameters().begin());
+  LocalTraining training(task, network_.get(), optimizer.get());
   TRB_RETURN_IF_ERROR(training.Split());
   TRB_RETURN_IF_ERROR(training.Train());
   TRB_RETURN_IF_ERROR(training.Validate());
@@ -230,5 +243,12 @@ absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task) {
   result.train_ms = absl::ToInt64Milliseconds(task.clock->Monotonic() - start);
   return result;
 }
+
+std::span<const float> LocalTrainer::parameters() const {
+  if (network_ == nullptr) return {};
+  return std::as_const(*network_).parameters();
+}
+
+absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task) { return LocalTrainer(task.model).Train(task); }
 
 }  // namespace tributary::learning

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,11 +23,21 @@
 namespace tributary::v1 {
 class TrainPlan;
 }
+namespace tributary::nn {
+class Network;
+}
 
 namespace tributary::learning {
 
 // The momentum that the engine's optimiser has; plan_check and the trainer refuse another (0 means this one).
 inline constexpr double kEngineMomentum = 0.9;
+
+// One optimiser step, as it is told to those who keep a record (simulation_trace.h). Valid during the call.
+struct StepRecord {
+  uint64_t step = 0;                  // from 1
+  std::span<const uint32_t> indices;  // of the batch's examples, in order
+  double loss = 0;                    // mean over the batch, of the parameters before the step
+};
 
 // What TrainLocally borrows for the call, and who trains.
 struct LocalTask {
@@ -45,6 +56,8 @@ struct LocalTask {
   // After each optimiser step. Should be quick. May be empty.
   std::function<void(uint64_t steps_done, uint64_t steps_total)> progress = {};
   const Clock* clock = &Clock::System();  // measures train_ms; never influences the result
+  // After each optimiser step, before `progress`. May be empty.
+  std::function<void(const StepRecord&)> record = {};
 };
 
 struct LocalResult {
@@ -66,6 +79,31 @@ struct LocalResult {
 //   OUT_OF_RANGE         the loss stopped being finite (the message says at which step), or a parameter moved too far
 //   CANCELLED            `stop` said so
 absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task);
+
+// TrainLocally for one task of a model after another. Keeps the network (weights, gradients, activations) in between,
+// so that thousands of virtual clients cost the memory of one; the results are the same to the bit, whatever came
+// before, errors included. Threads: one caller at a time.
+class LocalTrainer {
+ public:
+  // Borrowed; must outlive the trainer. It is the model of every task.
+  explicit LocalTrainer(const nn::ModelDescription& model);
+  ~LocalTrainer();
+  LocalTrainer(const LocalTrainer&) = delete;
+  LocalTrainer& operator=(const LocalTrainer&) = delete;
+
+  absl::StatusOr<LocalResult> Train(const LocalTask& task);
+
+  // The local model that the last Train ended with; empty before the first.
+  std::span<const float> parameters() const;
+
+ private:
+  absl::Status MakeNetwork(const LocalTask& task);
+
+  const nn::ModelDescription& model_;
+  std::unique_ptr<nn::Network> network_;  // null before the first task
+  size_t batch_ = 0;                      // what the network was made for
+  int threads_ = 0;
+};
 
 // How many of `examples` train under `validation_split`: floor(examples * (1 - split)), as Keras computes it.
 uint64_t TrainingExamples(uint64_t examples, double validation_split);

@@ -10,12 +10,14 @@
 #include "absl/strings/str_format.h"
 #include "common/base/mutex.h"
 #include "common/crypto/digest.h"
+#include "common/learning/compatibility.h"
 #include "common/learning/evaluation.h"
 #include "common/learning/fedavg.h"
 #include "common/learning/initial_model.h"
 #include "common/learning/learning_rate.h"
 #include "common/learning/local_trainer.h"
 #include "common/learning/selection.h"
+#include "common/learning/simulation_trace.h"
 #include "common/nn/model_description.h"
 #include "common/update/update_codec.h"
 #include "tributary/v1/plan.pb.h"
@@ -57,25 +59,63 @@ bool StopReached(const v1::StopRule& rule, const SimulatedRound& round) {
   return false;
 }
 
+// SHA-256 of the update as a client would send it. In pieces: float32 goes value by value.
+absl::StatusOr<std::string> UpdateDigest(std::span<const float> delta) {
+  static_assert(update::kDefaultEncoding == "float32");
+  constexpr size_t kPiece = 1 << 16;
+  crypto::Sha256Hasher hasher;
+  for (size_t at = 0; at < delta.size(); at += kPiece) {
+    const auto piece = delta.subspan(at, std::min(kPiece, delta.size() - at));
+    TRB_ASSIGN_OR_RETURN(const std::string bytes, update::EncodeDelta(update::kDefaultEncoding, piece));
+    hasher.Update(bytes);
+  }
+  return hasher.FinishHex();
+}
+
+// A client's own trouble, with which a real round goes on without it. Anything else is wrong with the run.
+bool IsClientsOwn(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsOutOfRange(status);
+}
+
 class Simulation {
  public:
-  Simulation(const SimulationInput& input, const nn::ModelDescription& model) : input_(input), model_(model) {}
+  Simulation(const SimulationInput& input, const nn::ModelDescription& model)
+      : input_(input), model_(model), committed_(input.committed_before) {}
 
   absl::Status Prepare();
-  absl::StatusOr<SimulatedRound> RunRound(uint64_t round);
+  // Rounds until the run is done; `observe` may be empty.
+  absl::Status Run(const RoundObserver& observe);
   std::vector<float> TakeParameters() { return std::move(parameters_); }
 
  private:
-  absl::StatusOr<std::vector<Contribution>> TrainClients(uint64_t round, const std::vector<std::string>& clients,
+  // Who trains at once. Kept from round to round, so that networks are made once.
+  struct Worker {
+    LocalTrainer trainer;
+    int threads;
+  };
+  struct Outcome {
+    std::vector<Contribution> accepted;
+    absl::Status first_failure;
+  };
+
+  void MakeWorkers();
+  absl::StatusOr<SimulatedRound> RunRound(uint64_t round);
+  absl::StatusOr<Outcome> TrainRound(AggregationStrategy* strategy, SimulatedRound* out);
+  std::vector<absl::StatusOr<Contribution>> TrainClients(uint64_t round, std::span<const std::string> clients,
                                                          AggregationStrategy* strategy);
-  absl::StatusOr<Contribution> TrainClient(uint64_t round, const std::string& name, Mutex* mu,
+  absl::StatusOr<Contribution> TrainClient(uint64_t round, const std::string& name, Worker* worker, Mutex* mu,
                                            AggregationStrategy* strategy);
+  absl::StatusOr<LocalResult> TrainAndRecord(LocalTask* task, Worker* worker) const;
+  absl::Status Commit(const Outcome& outcome, const AggregationStrategy& strategy, SimulatedRound* out);
+  absl::Status Abandon(const Outcome& outcome, SimulatedRound* out);
   absl::Status Test(SimulatedRound* out) const;
 
   const SimulationInput& input_;
   const nn::ModelDescription& model_;
   std::map<std::string, const std::vector<uint32_t>*> parts_;  // of the clients that hold any example
+  std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<float> parameters_;
+  uint64_t committed_ = 0, abandoned_in_a_row_ = 0;
 };
 
 absl::Status Simulation::Prepare() {
@@ -87,28 +127,57 @@ absl::Status Simulation::Prepare() {
                                                       " of the simulated clients hold examples, ", "min_clients is ",
                                                       input_.plan.round().min_clients()));
   }
+  TRB_RETURN_IF_ERROR(CheckCompatible(input_.train, model_));
   parameters_ = input_.initial_parameters;
-  if (!parameters_.empty()) return absl::OkStatus();
-  TRB_ASSIGN_OR_RETURN(parameters_, InitialParameters(model_, input_.plan.seed()));
+  if (parameters_.empty()) {
+    TRB_ASSIGN_OR_RETURN(parameters_, InitialParameters(model_, input_.plan.seed()));
+  }
+  if (parameters_.size() != model_.parameter_count()) {
+    return absl::InvalidArgumentError(absl::StrCat("the initial model has ", parameters_.size(),
+                                                   " parameters, this model needs ", model_.parameter_count()));
+  }
+  MakeWorkers();
+  if (input_.trace != nullptr) TRB_RETURN_IF_ERROR(input_.trace->WriteModel(input_.rounds_before, parameters_));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Contribution> Simulation::TrainClient(uint64_t round, const std::string& name, Mutex* mu,
+void Simulation::MakeWorkers() {
+  const size_t threads = static_cast<size_t>(std::max(1, input_.threads));
+  const size_t chosen = std::min<size_t>(std::max(1u, input_.plan.round().clients()), parts_.size());
+  const size_t workers = std::min(chosen, threads);
+  for (size_t i = 0; i < workers; ++i) {
+    const size_t spare = i < threads % workers ? 1 : 0;
+    workers_.emplace_back(new Worker{LocalTrainer(model_), static_cast<int>(threads / workers + spare)});
+  }
+}
+
+absl::StatusOr<LocalResult> Simulation::TrainAndRecord(LocalTask* task, Worker* worker) const {
+  if (input_.trace == nullptr) return worker->trainer.Train(*task);
+  std::string steps;
+  const double rate = task->learning_rate;
+  task->record = [&steps, rate](const StepRecord& step) { SimulationTrace::AppendStep(step, rate, &steps); };
+  TRB_ASSIGN_OR_RETURN(LocalResult result, worker->trainer.Train(*task));
+  TRB_RETURN_IF_ERROR(input_.trace->WriteClient(*task, steps, worker->trainer.parameters()));
+  return result;
+}
+
+absl::StatusOr<Contribution> Simulation::TrainClient(uint64_t round, const std::string& name, Worker* worker, Mutex* mu,
                                                      AggregationStrategy* strategy) {
   const v1::RunPlan& plan = input_.plan;
   LocalTask task{
       .model = model_, .base = parameters_, .data = input_.train, .indices = *parts_.at(name), .plan = plan.train()};
-  task.learning_rate = LearningRateAfter(plan.train(), round - 1);
+  task.learning_rate = LearningRateAfter(plan.train(), committed_);
   task.run_seed = plan.seed();
   task.round = round;
   task.client_name = name;
+  task.threads = worker->threads;
   task.stop = input_.stop;
   task.clock = input_.clock;
   Contribution contribution;
-  TRB_ASSIGN_OR_RETURN(contribution.result, TrainLocally(task));
-  std::vector<float> delta = std::move(contribution.result.delta);
-  TRB_ASSIGN_OR_RETURN(const std::string bytes, update::EncodeDelta(update::kDefaultEncoding, delta));
-  contribution.update_sha256 = crypto::Sha256Hex(bytes);
+  TRB_ASSIGN_OR_RETURN(contribution.result, TrainAndRecord(&task, worker));
+  const std::vector<float> delta = std::move(contribution.result.delta);
+  contribution.result.delta = {};
+  TRB_ASSIGN_OR_RETURN(contribution.update_sha256, UpdateDigest(delta));
   const uint64_t cap = plan.aggregate().max_weight() == 0 ? FedAvg::kMaxWeight : plan.aggregate().max_weight();
   contribution.weight = std::min(contribution.result.examples, cap);
   const MutexLock lock(mu);  // the sum is exact: the order in which clients come here is of no account
@@ -116,13 +185,12 @@ absl::StatusOr<Contribution> Simulation::TrainClient(uint64_t round, const std::
   return contribution;
 }
 
-absl::StatusOr<std::vector<Contribution>> Simulation::TrainClients(uint64_t round,
-                                                                   const std::vector<std::string>& clients,
+std::vector<absl::StatusOr<Contribution>> Simulation::TrainClients(uint64_t round, std::span<const std::string> clients,
                                                                    AggregationStrategy* strategy) {
   std::vector<absl::StatusOr<Contribution>> done(clients.size(), absl::CancelledError("not trained"));
   Mutex sum_mu, next_mu;
   size_t next = 0;
-  const auto work = [&] {
+  const auto work = [&](Worker* worker) {
     for (;;) {
       size_t i;
       {
@@ -130,25 +198,55 @@ absl::StatusOr<std::vector<Contribution>> Simulation::TrainClients(uint64_t roun
         if (next == clients.size()) return;
         i = next++;
       }
-      done[i] = TrainClient(round, clients[i], &sum_mu, strategy);
+      done[i] = TrainClient(round, clients[i], worker, &sum_mu, strategy);
+      if (done[i].ok() || IsClientsOwn(done[i].status())) continue;
+      const MutexLock lock(&next_mu);
+      next = clients.size();  // the run is over: nobody begins
     }
   };
   std::vector<std::thread> helpers;
-  const size_t workers = std::min<size_t>(clients.size(), static_cast<size_t>(std::max(1, input_.threads)));
-  for (size_t i = 1; i < workers; ++i) helpers.emplace_back(work);
-  work();
+  for (size_t i = 1; i < std::min(workers_.size(), clients.size()); ++i) helpers.emplace_back(work, workers_[i].get());
+  work(workers_[0].get());
   for (std::thread& t : helpers) t.join();
-  std::vector<Contribution> contributions;
-  for (size_t i = 0; i < done.size(); ++i) {
-    if (!done[i].ok()) return Annotate(done[i].status(), absl::StrCat("round ", round, ", ", clients[i]));
-    contributions.push_back(*std::move(done[i]));
+  return done;
+}
+
+// In rank order; the ones behind the wanted number train only in the place of those that could not.
+absl::StatusOr<Simulation::Outcome> Simulation::TrainRound(AggregationStrategy* strategy, SimulatedRound* out) {
+  const v1::RoundPlan& plan = input_.plan.round();
+  std::vector<std::string> ranked;
+  for (const auto& [name, part] : parts_) ranked.push_back(name);
+  ranked = RankClients(input_.plan.seed(), out->round, std::move(ranked));
+  ranked.resize(std::min<size_t>(ranked.size(), InvitationCount(plan.clients(), plan.over_select())));
+  Outcome outcome;
+  std::span<const std::string> left(ranked);
+  while (outcome.accepted.size() < plan.clients() && !left.empty()) {
+    const auto now = left.first(std::min<size_t>(left.size(), plan.clients() - outcome.accepted.size()));
+    left = left.subspan(now.size());
+    std::vector<absl::StatusOr<Contribution>> done = TrainClients(out->round, now, strategy);
+    // A run's trouble counts more than a client's, and than those that did not begin because of it.
+    for (size_t i = 0; i < done.size(); ++i) {
+      if (done[i].ok() || IsClientsOwn(done[i].status()) || absl::IsCancelled(done[i].status())) continue;
+      return Annotate(done[i].status(), absl::StrCat("round ", out->round, ", ", now[i]));
+    }
+    for (size_t i = 0; i < done.size(); ++i) {
+      if (done[i].ok()) {
+        out->clients.push_back(now[i]);
+        outcome.accepted.push_back(*std::move(done[i]));
+        continue;
+      }
+      const absl::Status why = Annotate(done[i].status(), absl::StrCat("round ", out->round, ", ", now[i]));
+      if (absl::IsCancelled(why)) return why;
+      out->failed.emplace_back(now[i], std::string(done[i].status().message()));
+      if (outcome.first_failure.ok()) outcome.first_failure = why;
+    }
   }
-  return contributions;
+  return outcome;
 }
 
 absl::Status Simulation::Test(SimulatedRound* out) const {
   const uint32_t every = input_.plan.evaluate().every();
-  const bool due = every > 0 && (out->round % every == 0 || out->round == input_.plan.rounds());
+  const bool due = every > 0 && (committed_ % every == 0 || committed_ >= input_.plan.rounds());
   if (input_.test == nullptr || !due) return absl::OkStatus();
   TRB_ASSIGN_OR_RETURN(const Evaluation test,
                        Evaluate(model_, parameters_, *input_.test, {.threads = input_.threads, .stop = input_.stop}));
@@ -157,53 +255,72 @@ absl::Status Simulation::Test(SimulatedRound* out) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SimulatedRound> Simulation::RunRound(uint64_t round) {
-  const absl::Duration start = input_.clock->Monotonic();
-  SimulatedRound out;
-  out.round = round;
-  for (const auto& [name, part] : parts_) out.clients.push_back(name);
-  out.clients = RankClients(input_.plan.seed(), round, std::move(out.clients));
-  // Nobody is slow or away here, so the spare invitations of over_select change nothing.
-  if (out.clients.size() > input_.plan.round().clients()) out.clients.resize(input_.plan.round().clients());
-  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<AggregationStrategy> strategy,
-                       CreateStrategy(input_.plan.aggregate().strategy(), parameters_.size()));
-  TRB_ASSIGN_OR_RETURN(const std::vector<Contribution> contributions, TrainClients(round, out.clients, strategy.get()));
+absl::Status Simulation::Commit(const Outcome& outcome, const AggregationStrategy& strategy, SimulatedRound* out) {
   WeightedMean train_loss, validation_loss, validation_accuracy;
-  for (const auto& [result, digest, weight] : contributions) {
-    out.examples += weight;
-    out.update_sha256.push_back(digest);
+  for (const auto& [result, digest, weight] : outcome.accepted) {
+    out->examples += weight;
+    out->update_sha256.push_back(digest);
     train_loss.Add(result.train_loss, weight);
     validation_loss.Add(result.validation_loss, weight);
     validation_accuracy.Add(result.validation_accuracy, weight);
   }
-  out.train_loss = train_loss.Value();
-  out.validation_loss = validation_loss.Value();
-  out.validation_accuracy = validation_accuracy.Value();
-  TRB_ASSIGN_OR_RETURN(parameters_, strategy->Finish(parameters_, input_.plan.aggregate().server_learning_rate()));
-  out.model_sha256 = crypto::Sha256Hex(update::EncodeParameters(parameters_));
+  out->train_loss = train_loss.Value();
+  out->validation_loss = validation_loss.Value();
+  out->validation_accuracy = validation_accuracy.Value();
+  TRB_ASSIGN_OR_RETURN(parameters_, strategy.Finish(parameters_, input_.plan.aggregate().server_learning_rate()));
+  out->model_sha256 = crypto::Sha256Hex(update::EncodeParameters(parameters_));
+  out->committed = ++committed_;
+  abandoned_in_a_row_ = 0;
+  return absl::OkStatus();
+}
+
+absl::Status Simulation::Abandon(const Outcome& outcome, SimulatedRound* out) {
+  out->abandoned = true;
+  out->clients.clear();
+  out->committed = committed_;
+  if (++abandoned_in_a_row_ < std::max(1u, input_.plan.round().max_failed_rounds())) return absl::OkStatus();
+  return Annotate(
+      outcome.first_failure,
+      absl::StrCat("max_failed_rounds: ", abandoned_in_a_row_, " rounds in a row were abandoned, the last with ",
+                   outcome.accepted.size(), " of at least ", input_.plan.round().min_clients(), " updates"));
+}
+
+absl::StatusOr<SimulatedRound> Simulation::RunRound(uint64_t round) {
+  const absl::Duration start = input_.clock->Monotonic();
+  SimulatedRound out;
+  out.round = round;
+  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<AggregationStrategy> strategy,
+                       CreateStrategy(input_.plan.aggregate().strategy(), parameters_.size()));
+  TRB_ASSIGN_OR_RETURN(const Outcome outcome, TrainRound(strategy.get(), &out));
+  const bool enough = outcome.accepted.size() >= std::max(1u, input_.plan.round().min_clients());
+  TRB_RETURN_IF_ERROR(enough ? Commit(outcome, *strategy, &out) : Abandon(outcome, &out));
   out.seconds = absl::ToDoubleSeconds(input_.clock->Monotonic() - start);
+  if (!enough) return out;
+  if (input_.trace != nullptr) TRB_RETURN_IF_ERROR(input_.trace->WriteModel(round, parameters_));
   TRB_RETURN_IF_ERROR(Test(&out));
+  out.last = committed_ >= input_.plan.rounds() || StopReached(input_.plan.stop(), out);
   return out;
+}
+
+absl::Status Simulation::Run(const RoundObserver& observe) {
+  for (uint64_t round = input_.rounds_before + 1; committed_ < input_.plan.rounds(); ++round) {
+    TRB_ASSIGN_OR_RETURN(const SimulatedRound done, RunRound(round));
+    if (observe) TRB_RETURN_IF_ERROR(observe(done, parameters_));
+    if (done.last) break;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 std::string SimulatedClientName(size_t index) { return absl::StrFormat("client-%04d", index + 1); }
 
-absl::StatusOr<SimulationResult> Simulate(const SimulationInput& input,
-                                          const std::function<void(const SimulatedRound&)>& on_round) {
+absl::StatusOr<std::vector<float>> Simulate(const SimulationInput& input, const RoundObserver& observe) {
   TRB_ASSIGN_OR_RETURN(const nn::ModelDescription model, nn::ModelDescription::FromProto(input.plan.model()));
   Simulation simulation(input, model);
   TRB_RETURN_IF_ERROR(simulation.Prepare());
-  SimulationResult result;
-  for (uint64_t round = 1; round <= input.plan.rounds(); ++round) {
-    TRB_ASSIGN_OR_RETURN(SimulatedRound done, simulation.RunRound(round));
-    if (on_round) on_round(done);
-    result.rounds.push_back(std::move(done));
-    if (StopReached(input.plan.stop(), result.rounds.back())) break;
-  }
-  result.parameters = simulation.TakeParameters();
-  return result;
+  TRB_RETURN_IF_ERROR(simulation.Run(observe));
+  return simulation.TakeParameters();
 }
 
 }  // namespace tributary::learning

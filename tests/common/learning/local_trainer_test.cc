@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -46,6 +47,48 @@ class LocalTrainerTest : public ::testing::Test {
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Whatever a trainer did before, also what failed half-way, leaves no trace in what it does next.
+TEST_F(LocalTrainerTest, OneTrainerForManyTasksIsAsGoodAsANewOneForEach) {
+  LocalTrainer kept(model_);
+  EXPECT_THAT(kept.parameters(), IsEmpty());
+  v1::TrainPlan diverging = SgdPlan(1e30, 1, 16), whole = SgdPlan(0.1, 2, 0);
+  LocalTask tasks[] = {Task(), Task(), Task(), Task(), Task()};
+  tasks[1].client_name = "beta";
+  LocalTask bad{.model = model_, .base = base_, .data = data_, .plan = diverging, .learning_rate = 1e30};
+  LocalTask all{.model = model_, .base = base_, .data = data_, .plan = whole, .learning_rate = 0.1};
+  tasks[3].threads = 2;
+  for (const LocalTask* task : {&tasks[0], &tasks[1], &bad, &tasks[2], &all, &tasks[3], &tasks[4]}) {
+    const absl::StatusOr<LocalResult> got = kept.Train(*task), want = TrainLocally(*task);
+    ASSERT_EQ(got.status(), want.status());
+    if (!got.ok()) continue;
+    EXPECT_TRUE(SameBits(got->delta, want->delta));
+    EXPECT_EQ(got->train_loss, want->train_loss);
+    EXPECT_EQ(got->validation_loss, want->validation_loss);
+    for (size_t i = 0; i < base_.size(); ++i) ASSERT_EQ(kept.parameters()[i] - base_[i], got->delta[i]);
+  }
+}
+
+TEST_F(LocalTrainerTest, RecordsTheBatchesAndLossesOfItsSteps) {
+  LocalTask task = Task();
+  std::vector<uint32_t> seen;
+  double loss = 0;
+  uint64_t steps = 0;
+  task.record = [&](const StepRecord& r) {
+    EXPECT_EQ(r.step, ++steps);
+    EXPECT_LE(r.indices.size(), 16u);
+    seen.insert(seen.end(), r.indices.begin(), r.indices.end());
+    loss += r.loss * static_cast<double>(r.indices.size());
+  };
+  ASSERT_OK_AND_ASSIGN(const LocalResult result, TrainLocally(task));
+  EXPECT_EQ(steps, result.steps);
+  ASSERT_EQ(seen.size(), 3 * 182u);
+  EXPECT_NEAR(loss / 546.0, result.train_loss, 1e-12);
+  for (size_t epoch = 0; epoch < 3; ++epoch) {  // each visits every training example once
+    std::sort(seen.begin() + epoch * 182, seen.begin() + (epoch + 1) * 182);
+    for (uint32_t i = 0; i < 182; ++i) ASSERT_EQ(seen[epoch * 182 + i], i);
+  }
 }
 
 TEST_F(LocalTrainerTest, LearnsAndReportsWhatItDid) {
