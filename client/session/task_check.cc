@@ -7,6 +7,7 @@
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
 #include "common/learning/plan_check.h"
+#include "common/learning/precision.h"
 #include "common/update/signed_record.h"
 #include "common/update/update_codec.h"
 
@@ -61,6 +62,8 @@ absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Ce
   TRB_RETURN_IF_ERROR(learning::ValidatePlan(parsed.plan));
   TRB_ASSIGN_OR_RETURN(parsed.model, nn::ModelDescription::FromProto(parsed.plan.model()));
   TRB_RETURN_IF_ERROR(CheckSizes(task, parsed.model));
+  const absl::Status precision = learning::ResolvePrecision(parsed.plan.train().precision()).status();
+  if (!precision.ok()) return Wrong(std::string(precision.message()));
   TRB_RETURN_IF_ERROR(CheckReceiptKey(task, ca));
   return parsed;
 }

@@ -6,7 +6,6 @@
 #include "client/session/task_check.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
-#include "common/nn/engine.h"
 #include "common/update/signed_record.h"
 #include "common/update/update_codec.h"
 
@@ -41,7 +40,7 @@ std::string SerializeMetrics(const learning::LocalResult& result, const TrainJob
   if (result.validation_accuracy.has_value()) metrics.set_validation_accuracy(*result.validation_accuracy);
   metrics.set_validation_examples(result.validation_examples);
   metrics.set_steps(result.steps);
-  metrics.set_engine(nn::EngineName());
+  metrics.set_engine(result.engine);
   metrics.set_queue_ms(job.queue_ms);
   metrics.set_download_ms(download_ms);
   metrics.set_train_ms(static_cast<uint64_t>(std::max<int64_t>(result.train_ms, 0)));

@@ -11,7 +11,9 @@
 #include "absl/strings/str_join.h"
 #include "common/learning/batch_reader.h"
 #include "common/learning/compatibility.h"
+#include "common/learning/precision.h"
 #include "common/learning/seeds.h"
+#include "common/nn/engine.h"
 #include "common/nn/network.h"
 #include "common/nn/optimizer.h"
 #include "common/update/update_codec.h"
@@ -45,9 +47,6 @@ absl::Status CheckTask(const LocalTask& task) {
   if (plan.epochs() < 1 || plan.epochs() > 1000) return absl::InvalidArgumentError("epochs must be 1 to 1000");
   if (!(plan.validation_split() >= 0 && plan.validation_split() < 1)) {
     return absl::InvalidArgumentError("validation_split must be in [0, 1)");
-  }
-  if (!plan.precision().empty() && plan.precision() != "float32") {
-    return absl::InvalidArgumentError(absl::StrCat("unknown precision \"", plan.precision(), "\"; known: float32"));
   }
   if (plan.momentum() != 0 && plan.momentum() != kEngineMomentum) {
     return absl::InvalidArgumentError(
@@ -85,6 +84,11 @@ void WarnOfOneSidedSplit(const data::Dataset& data, std::span<const uint32_t> tr
 
 absl::Status Stopped() { return absl::CancelledError("training was stopped"); }
 
+// Whether a step is one pass: its batch is computed at once, and no norm over all gradients is needed before the update.
+bool StepsAreFused(const v1::TrainPlan& plan) {
+  return plan.batch_size() != 0 && plan.batch_size() <= kMicroBatch && plan.clip_norm() == 0;
+}
+
 // One call of TrainLocally.
 class LocalTraining {
  public:
@@ -92,6 +96,7 @@ class LocalTraining {
       : task_(task),
         network_(*network),
         optimizer_(*optimizer),
+        fused_(StepsAreFused(task.plan)),
         reader_(task.data, task.model),
         shuffle_(DeriveSeed(task.run_seed, task.round, task.client_name, kShufflePurpose)) {}
 
@@ -104,12 +109,15 @@ class LocalTraining {
  private:
   absl::Status TrainEpoch();
   absl::Status TrainStep(std::span<const uint32_t> batch);
+  absl::Status EndStep(std::span<const uint32_t> batch, double loss);
+  float LearningRate() const { return static_cast<float>(task_.learning_rate); }
   bool StopAsked() const { return task_.stop && task_.stop(); }
   size_t BatchSize() const { return task_.plan.batch_size() == 0 ? train_.size() : task_.plan.batch_size(); }
 
   const LocalTask& task_;
   nn::Network& network_;
   nn::Optimizer& optimizer_;
+  const bool fused_;
   BatchReader reader_;
   Rng shuffle_;
   std::vector<uint32_t> train_, validation_;
@@ -154,6 +162,11 @@ absl::Status LocalTraining::TrainEpoch() {
 
 absl::Status LocalTraining::TrainStep(std::span<const uint32_t> batch) {
   double loss = 0;
+  if (fused_) {
+    if (StopAsked()) return Stopped();
+    loss = network_.TrainStep(reader_.Read(batch), {.step = result_.steps}, LearningRate(), &optimizer_).loss_sum;
+    return EndStep(batch, loss);
+  }
   network_.ZeroGradients();
   for (size_t first = 0; first < batch.size(); first += kMicroBatch) {
     if (StopAsked()) return Stopped();
@@ -161,11 +174,15 @@ absl::Status LocalTraining::TrainStep(std::span<const uint32_t> batch) {
     const nn::StepInfo info{.batch_examples = batch.size(), .first_example = first, .step = result_.steps};
     loss += network_.TrainBatch(part, info).loss_sum;
   }
+  if (std::isfinite(loss)) optimizer_.Step(network_.parameters(), network_.gradients(), LearningRate());
+  return EndStep(batch, loss);
+}
+
+absl::Status LocalTraining::EndStep(std::span<const uint32_t> batch, double loss) {
   if (!std::isfinite(loss)) {
     return absl::OutOfRangeError(
         absl::StrCat("the loss was not finite at step ", result_.steps + 1, " of ", steps_total_));
   }
-  optimizer_.Step(network_.parameters(), network_.gradients(), static_cast<float>(task_.learning_rate));
   loss_sum_ += loss;
   ++result_.steps;
   if (task_.record) task_.record({result_.steps, batch, loss / static_cast<double>(batch.size())});
@@ -218,13 +235,16 @@ LocalTrainer::LocalTrainer(const nn::ModelDescription& model) : model_(model) {}
 LocalTrainer::~LocalTrainer() = default;
 
 absl::Status LocalTrainer::MakeNetwork(const LocalTask& task) {
-  const size_t batch =
+  nn::Network::Options options;
+  options.max_batch =
       task.plan.batch_size() == 0 ? kMicroBatch : std::min<size_t>(kMicroBatch, task.plan.batch_size());
-  if (network_ != nullptr && batch == batch_ && task.threads == threads_) return absl::OkStatus();
+  options.threads = task.threads;
+  options.gradients = !StepsAreFused(task.plan);
+  TRB_ASSIGN_OR_RETURN(options.precision, ResolvePrecision(task.plan.precision()));
+  if (network_ != nullptr && options == options_) return absl::OkStatus();
   network_.reset();  // before the next one takes memory
-  TRB_ASSIGN_OR_RETURN(network_, nn::Network::Create(model_, {.max_batch = batch, .threads = task.threads}));
-  batch_ = batch;
-  threads_ = task.threads;
+  TRB_ASSIGN_OR_RETURN(network_, nn::Network::Create(model_, options));
+  options_ = options;
   return absl::OkStatus();
 }
 
@@ -240,6 +260,7 @@ absl::StatusOr<LocalResult> LocalTrainer::Train(const LocalTask& task) {
   TRB_RETURN_IF_ERROR(training.Train());
   TRB_RETURN_IF_ERROR(training.Validate());
   TRB_ASSIGN_OR_RETURN(LocalResult result, training.TakeResult());
+  result.engine = nn::EngineName(options_.precision);
   result.train_ms = absl::ToInt64Milliseconds(task.clock->Monotonic() - start);
   return result;
 }

@@ -19,12 +19,10 @@
 #include "common/base/status.h"
 #include "common/data/dataset.h"
 #include "common/nn/model_description.h"
+#include "common/nn/network.h"
 
 namespace tributary::v1 {
 class TrainPlan;
-}
-namespace tributary::nn {
-class Network;
 }
 
 namespace tributary::learning {
@@ -70,12 +68,15 @@ struct LocalResult {
   uint64_t steps = 0;                 // optimiser steps
   int64_t train_ms = 0;               // validation included
   double update_norm = 0;             // Euclidean
+  std::string engine;                 // that trained it: common/nn/engine.h
   std::vector<std::string> warnings;  // for people, e.g. classes that only the training part has
 };
 
 // Errors:
 //   INVALID_ARGUMENT     base has another size, learning rate or plan out of range, an index beyond the data
-//   FAILED_PRECONDITION  data and model do not fit (compatibility.h), or the split leaves nothing to train on
+//   FAILED_PRECONDITION  data and model do not fit (compatibility.h), the split leaves nothing to train on, or the plan
+//                        wants a precision that this machine cannot compute in
+//   RESOURCE_EXHAUSTED   the machine has not enough memory
 //   OUT_OF_RANGE         the loss stopped being finite (the message says at which step), or a parameter moved too far
 //   CANCELLED            `stop` said so
 absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task);
@@ -101,8 +102,7 @@ class LocalTrainer {
 
   const nn::ModelDescription& model_;
   std::unique_ptr<nn::Network> network_;  // null before the first task
-  size_t batch_ = 0;                      // what the network was made for
-  int threads_ = 0;
+  nn::Network::Options options_;          // what the network was made with
 };
 
 // How many of `examples` train under `validation_split`: floor(examples * (1 - split)), as Keras computes it.

@@ -10,6 +10,7 @@
 #include "common/base/names.h"
 #include "common/learning/fedavg.h"
 #include "common/learning/local_trainer.h"
+#include "common/learning/precision.h"
 #include "common/nn/model_description.h"
 #include "tributary/v1/plan.pb.h"
 
@@ -60,8 +61,8 @@ void CheckTrain(const v1::TrainPlan& t, Faults* faults) {
                   absl::StrCat("is ", t.weight_decay(), ", not a number from 0 up"));
   faults->Require(AtLeast(t.clip_norm(), 0), "train.clip_norm",
                   absl::StrCat("is ", t.clip_norm(), ", not a number from 0 up"));
-  faults->Require(t.precision() == "float32", "train.precision",
-                  absl::StrCat("is \"", t.precision(), "\"; this version knows float32"));
+  faults->Require(IsKnownPrecision(t.precision()), "train.precision",
+                  absl::StrCat("is \"", EscapeForLog(t.precision()), "\", none of float32, bf16, auto"));
   faults->Require(t.momentum() == 0 || t.momentum() == kEngineMomentum, "train.momentum",
                   absl::StrCat("is ", t.momentum(), "; the engine knows ", kEngineMomentum, " only"));
 }

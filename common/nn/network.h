@@ -54,6 +54,7 @@ class Network {
     bool gradients = true;  // false: TrainBatch and gradients() may not be called; saves one float a parameter
     Precision precision = Precision::kFloat32;
     const char* isa = nullptr;  // for tests: an instruction set of SupportedIsas(precision); null: the engine's choice
+    bool operator==(const Options&) const = default;
   };
 
   // INVALID_ARGUMENT for max_batch = 0, threads < 1 or an unknown isa; FAILED_PRECONDITION for a precision that this

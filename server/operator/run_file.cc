@@ -11,6 +11,7 @@
 #include "common/base/names.h"
 #include "common/base/toml_reader.h"
 #include "common/learning/plan_check.h"
+#include "common/learning/precision.h"
 #include "server/operator/model_section.h"
 
 namespace tributary::op {
@@ -51,8 +52,8 @@ void ReadTrain(TomlTable t, v1::TrainPlan* out) {
   out->set_weight_decay(t.Double("weight_decay", 0, 0, kHuge));
   out->set_clip_norm(t.Double("clip_norm", 0, 0, kHuge));
   out->set_precision(t.String("precision", "float32"));
-  if (out->precision() != "float32")
-    t.Fault("precision", absl::StrCat("\"", out->precision(), "\" is not known; this version knows float32"));
+  if (!learning::IsKnownPrecision(out->precision()))
+    t.Fault("precision", absl::StrCat("\"", out->precision(), "\" is none of float32, bf16, auto"));
   t.RejectUnknownKeys();
 }
 
