@@ -29,8 +29,7 @@ absl::Status Fill(Message* out, absl::StatusOr<Value> value) {
 
 }  // namespace
 
-FederationService::FederationService(Options options)
-    : options_(std::move(options)), slots_(options_.uploads_at_once, options_.uploads_waiting) {}
+FederationService::FederationService(Options options) : options_(std::move(options)), slots_(options_.uploads) {}
 
 // ---- the session
 
@@ -149,15 +148,17 @@ grpc::ServerUnaryReactor* FederationService::BeginUpload(grpc::CallbackServerCon
                                                          v1::BeginUploadResponse* response) {
   return options_.gate->Serve(context, kBeginUpload, [this, request, response](const identity::Principal& caller) {
     TRB_RETURN_IF_ERROR(Fill(response, options_.intake->Announce(caller, *request)));
-    if (response->has_ticket() && slots_.Full()) response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
+    if (response->has_ticket() && slots_.FullFor(caller.id)) {
+      response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
+    }
     return absl::OkStatus();
   });
 }
 
 grpc::ServerReadReactor<v1::UploadChunk>* FederationService::UploadUpdate(grpc::CallbackServerContext* context,
                                                                           v1::UploadUpdateResponse* response) {
-  return UploadStream::Start({options_.gate, options_.intake, &slots_, options_.clock}, context, kUploadUpdate,
-                             response);
+  return UploadStream::Start({options_.gate, options_.intake, &slots_, options_.clock, options_.upload_silence},
+                             context, kUploadUpdate, response);
 }
 
 grpc::ServerUnaryReactor* FederationService::Renew(grpc::CallbackServerContext* context,

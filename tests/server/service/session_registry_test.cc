@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include "server/service/live_calls.h"
-#include "server/service/upload_slots.h"
 #include "tests/support/manual_clock.h"
 
 namespace tributary::service {
@@ -119,22 +118,6 @@ TEST(LiveCallsTest, ACutReachesAllCallsOfOneIdentityAndIsRepeatedHarder) {
   EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!"));
   EXPECT_EQ(live.CutExpired(100), 1);
   EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!", "c"));
-}
-
-TEST(UploadSlotsTest, FewAreReadAtOnceAndTheRestTakeTurns) {
-  UploadSlots slots(1, 1);
-  std::vector<int> ran;
-  EXPECT_TRUE(slots.Enter([&] { ran.push_back(1); }));
-  EXPECT_TRUE(slots.Enter([&] { ran.push_back(2); }));
-  EXPECT_TRUE(slots.Full());
-  EXPECT_FALSE(slots.Enter([&] { ran.push_back(3); }));
-  EXPECT_THAT(ran, ::testing::ElementsAre(1));
-  slots.Leave();
-  EXPECT_THAT(ran, ::testing::ElementsAre(1, 2));
-  EXPECT_FALSE(slots.Full());
-  slots.Leave();
-  EXPECT_TRUE(slots.Enter([&] { ran.push_back(4); }));
-  EXPECT_THAT(ran, ::testing::ElementsAre(1, 2, 4));
 }
 
 }  // namespace
