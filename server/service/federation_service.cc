@@ -53,7 +53,10 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
       LogFailure(kOpenSession, pass.status());
       return session->End(pass.status(), false);
     }
-    if (!session->Admit(*pass)) options_.gate->Leave(*pass);
+    options_.sessions->Expect(pass->caller.id, session);
+    if (session->Admit(*pass)) return;
+    options_.sessions->Forget(session.get());
+    options_.gate->Leave(*pass);
   });
   if (!posted) session->End(absl::UnavailableError("the coordinator is shutting down"), false);
   return raw;
@@ -109,6 +112,7 @@ void FederationService::OnHeartbeat(Session* session) {
 
 void FederationService::OnEnd(Session* session) {
   if (session->pass().token != 0) options_.gate->Leave(session->pass());
+  options_.sessions->Forget(session);
   if (session->number() == 0 || !options_.sessions->Close(session->client_id(), session->number())) return;
   options_.runs->ClientOffline(session->client_id());
   const absl::Status seen = options_.identities->RecordSeen(session->client_id());

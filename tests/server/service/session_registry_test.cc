@@ -51,6 +51,45 @@ TEST_F(SessionRegistryTest, CandidatesAreOnlineWhileTheyHaveASession) {
   EXPECT_FALSE((*registry_.Candidates())[0].online);
 }
 
+TEST_F(SessionRegistryTest, AStreamWithoutAHelloIsSilent) {
+  registry_.Expect("c-1", first_);
+  EXPECT_FALSE(registry_.IsOnline("c-1"));
+  clock_.Advance(absl::Seconds(15));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->ended.ok());
+  clock_.Advance(absl::Milliseconds(1));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(absl::IsUnavailable(first_->ended));
+  clock_.Advance(absl::Seconds(1));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->cancelled);
+}
+
+TEST_F(SessionRegistryTest, AHelloOrAnEndTakesANewcomerOffTheList) {
+  registry_.Expect("c-1", first_);
+  registry_.Expect("c-2", second_);
+  Open("c-1", first_);
+  registry_.Forget(second_.get());
+  clock_.Advance(absl::Seconds(14));
+  registry_.Touch("c-1", 1);
+  clock_.Advance(absl::Seconds(14));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->ended.ok());
+  EXPECT_TRUE(second_->ended.ok());
+}
+
+TEST_F(SessionRegistryTest, OfOneClientTwoNewcomersMayWait) {
+  const auto third = std::make_shared<FakeSink>();
+  registry_.Expect("c-1", first_);
+  registry_.Expect("c-2", std::make_shared<FakeSink>());
+  registry_.Expect("c-1", second_);
+  EXPECT_TRUE(first_->ended.ok());
+  registry_.Expect("c-1", third);
+  EXPECT_TRUE(absl::IsAborted(first_->ended));
+  EXPECT_TRUE(second_->ended.ok());
+  EXPECT_TRUE(third->ended.ok());
+}
+
 TEST_F(SessionRegistryTest, TheEndOfAReplacedSessionChangesNothing) {
   const uint64_t older = Open("c-1", first_);
   Open("c-1", second_);
