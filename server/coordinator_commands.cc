@@ -1,6 +1,5 @@
 #include "server/coordinator_commands.h"
 
-#include <google/protobuf/util/json_util.h>
 #include <pthread.h>
 
 #include <CLI/CLI.hpp>
@@ -8,13 +7,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/command_line.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
 #include "common/base/logging.h"
+#include "common/base/proto_json.h"
 #include "common/crypto/secure_random.h"
 #include "server/identity/federation_init.h"
 #include "server/ledger/backup.h"
@@ -36,15 +40,6 @@ struct Arguments {
 };
 
 void Say(const std::string& text) { std::fprintf(stdout, "%s\n", text.c_str()); }
-
-std::string ToJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  TRB_CHECK(google::protobuf::util::MessageToJsonString(message, &json, options).ok());
-  return json;
-}
 
 // ---- the verbs
 
@@ -79,7 +74,7 @@ absl::Status Verify(const Arguments& a) {
   what.head = a.head;
   TRB_ASSIGN_OR_RETURN(const v1::HistoryVerification answer, ledger::VerifyDirectory(a.dir, what));
   if (a.format == "json") {
-    Say(ToJson(answer));
+    Say(ProtoToJson(answer));
   } else {
     Say(absl::StrCat(answer.ok() ? "ok" : "damaged", " rounds=", answer.rounds_checked(),
                      " blobs=", answer.blobs_checked(), " blobs_missing=", answer.blobs_missing(),
@@ -186,11 +181,8 @@ int RunCoordinatorCommand(int argc, const char* const* argv) {
   // it.)
   if (const char* dir = std::getenv("TRIBUTARY_DIR")) arguments.dir = dir;
   const Verbs verbs = AddVerbs(&app, &arguments, &signals);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
-  }
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (const auto code = ParseCommandLine(&app, words, {std::cout, std::cerr, AsksForJson(words)})) return *code;
   if (app.got_subcommand("run")) pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return Dispatch(verbs, arguments);
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/files.h"
+#include "common/base/proto_json.h"
 #include "common/crypto/digest.h"
 #include "common/update/update_codec.h"
 #include "tributary/v1/model.pb.h"
@@ -28,15 +29,6 @@ constexpr size_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = uint64_t{16} << 20;
 
 absl::Status Bad(const std::string& why) { return absl::InvalidArgumentError(absl::StrCat("not a model file: ", why)); }
-
-absl::StatusOr<std::string> DescriptionToJson(const v1::ModelDescription& model) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(model, &json, options);
-  if (!status.ok()) return absl::InternalError(absl::StrCat("model description: ", status.ToString()));
-  return json;
-}
 
 // Parses JSON, refusing a name that comes twice in one object: which of two would count is anybody's guess.
 absl::StatusOr<Json> ParseStrictJson(std::string_view text) {
@@ -182,7 +174,7 @@ absl::StatusOr<std::string> EncodeModelFile(const v1::ModelDescription& proto, s
   const std::string data = update::EncodeParameters(parameters);
   Json header = TensorHeader(model);
   Json& texts = header[kMetadata] = metadata;
-  TRB_ASSIGN_OR_RETURN(texts[kModelKey], DescriptionToJson(proto));
+  texts[kModelKey] = ProtoToJson(proto, {.all_primitives = false});
   texts[kFormatKey] = kFormat;
   texts[kDigestKey] = crypto::Sha256Hex(data);
   std::string text = header.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);

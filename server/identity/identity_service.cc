@@ -77,7 +77,8 @@ std::string Principal::Actor() const {
   return absl::StrCat(is_client() ? "client/" : "operator/", name);
 }
 
-IdentityService::IdentityService(Options options) : options_(std::move(options)) {
+IdentityService::IdentityService(Options options)
+    : options_(std::move(options)), renewals_(options_.renewals, options_.clock) {
   TRB_CHECK(options_.store != nullptr && options_.authority != nullptr && options_.endpoints != nullptr);
 }
 
@@ -163,8 +164,7 @@ absl::StatusOr<v1::Invitation> IdentityService::MakeInvitation(const v1::InviteR
   stored.labels.insert(request.labels().begin(), request.labels().end());
   stored.replace = request.replace();
   TRB_ASSIGN_OR_RETURN(const InviteResult result, options_.store->AddInvitation(stored));
-  if (result.ended_sessions && role == Role::kClient && options_.on_client_revoked != nullptr)
-    options_.on_client_revoked(result.subject_id, absl::StrCat("replaced by ", by.Actor()));
+  if (result.ended_sessions) Ended(role, result.subject_id, absl::StrCat("replaced by ", by.Actor()));
 
   v1::Invitation out;
   out.set_schema_version(1);
@@ -223,6 +223,7 @@ absl::StatusOr<v1::EnrolResponse> IdentityService::Enrol(const v1::EnrolRequest&
 absl::StatusOr<v1::RenewResponse> IdentityService::Renew(const v1::RenewRequest& request, const Principal& by) {
   const Role role = by.is_client() ? Role::kClient : Role::kOperator;
   TRB_ASSIGN_OR_RETURN(const crypto::CertificateRequest csr, crypto::ParseRequest(request.csr_pem()));
+  if (!renewals_.Take(by.id)) return absl::ResourceExhaustedError("renewed too often: try again later");
   TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate,
                        options_.authority->IssuePeer(csr.public_key, role, by.id, by.name));
   const auto row = options_.store->Renew(by.certificate_sha256,
@@ -248,14 +249,17 @@ absl::StatusOr<Subject> IdentityService::Revoke(Role role, const std::string& na
   }
   TRB_RETURN_IF_ERROR(options_.store->Revoke(role, subject->id, options_.clock->NowUnixMillis()).status());
   Audit(by.Actor(), action, name, "ok");
+  // Also when it was revoked before: a repeated call mends a cut that was missed.
+  Ended(role, subject->id, absl::StrCat("revoked by ", by.Actor()));
   return options_.store->GetSubjectById(role, subject->id);
+}
+
+void IdentityService::Ended(Role role, const std::string& id, const std::string& reason) const {
+  if (options_.on_ended != nullptr) options_.on_ended(role, id, reason);
 }
 
 absl::StatusOr<v1::Client> IdentityService::RevokeClient(const std::string& name, const Principal& by) {
   TRB_ASSIGN_OR_RETURN(const Subject subject, Revoke(Role::kClient, name, by));
-  // Also when it was revoked before: a repeated call mends a cut that was missed.
-  if (options_.on_client_revoked != nullptr)
-    options_.on_client_revoked(subject.id, absl::StrCat("revoked by ", by.Actor()));
   return ToClient(subject, nullptr);
 }
 

@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/base/token_buckets.h"
 #include "common/crypto/secure_random.h"
 #include "common/rpc/listener.h"
 #include "server/identity/ca.h"
@@ -55,10 +56,12 @@ class IdentityService {
     std::string federation;  // id
     std::function<Endpoints()> endpoints;
     std::function<void(const v1::AuditEntry&)> audit;  // sequence 0; must not fail loudly
-    // Live streams of this client must end now, and its tasks be dropped: revoked or replaced.
-    std::function<void(const std::string& client_id, const std::string& reason)> on_client_revoked;
+    // Live streams of this client or operator must end now, and a client's tasks be dropped: revoked or replaced.
+    std::function<void(Role role, const std::string& id, const std::string& reason)> on_ended;
     absl::Duration default_invitation_life = absl::Hours(24);
     absl::Duration max_invitation_life = absl::Hours(24 * 30);
+    // Of new certificates for one identity: each is remembered for ever.
+    TokenBuckets::Rate renewals = {.burst = 16, .one_each = absl::Minutes(30)};
   };
   explicit IdentityService(Options options);
   IdentityService(const IdentityService&) = delete;
@@ -94,6 +97,7 @@ class IdentityService {
 
   // ---- enrolled peers
   // INVALID_ARGUMENT: the request is malformed. UNAUTHENTICATED: no longer active (checked again in the transaction).
+  // RESOURCE_EXHAUSTED: too often.
   absl::StatusOr<v1::RenewResponse> Renew(const v1::RenewRequest& request, const Principal& by);
   absl::Status RecordHello(const std::string& client_id, const v1::Hello& hello);
   absl::Status RecordSeen(const std::string& client_id);
@@ -112,7 +116,11 @@ class IdentityService {
   void Audit(const std::string& actor, std::string_view action, const std::string& subject,
              std::string_view outcome) const;
 
+  // Tells whom it concerns that the identity is over.
+  void Ended(Role role, const std::string& id, const std::string& reason) const;
+
   const Options options_;
+  TokenBuckets renewals_;  // locks itself; by identity
   Mutex mu_;
   // Answers to invite requests by request id, oldest first: a retry gets the same one.
   std::deque<std::pair<std::string, v1::Invitation>> answered_ TRB_GUARDED_BY(mu_);

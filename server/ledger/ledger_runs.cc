@@ -1,6 +1,7 @@
 // Runs: creating, finding, changing state; events and the audit.
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
@@ -43,6 +44,15 @@ absl::Status InsertRun(Database& database, const NewRun& run, const v1::RunPlan&
       {run.id, plan.name(), signer.federation, plan.rounds(), absl::StrCat(plan.seed()), Bytes{run.plan_bytes},
        crypto::Sha256Hex(run.plan_bytes), plan.keep_updates(), signer.receipt_certificate_pem,
        signer.ca_certificate_sha256, run.initial_model_sha256, run.now_unix_ms});
+}
+
+// Whose rate an audit row counts against; empty: nobody's, it was an operator or the coordinator itself. Addresses are
+// cheap, so all strangers share one. An enrolment that went well can be repeated by whoever has the invitation, but
+// must not be crowded out by the refused ones.
+std::string PeerOf(const v1::AuditEntry& entry) {
+  if (absl::StartsWith(entry.actor(), "client/")) return entry.actor();
+  if (!absl::StartsWith(entry.actor(), "stranger")) return "";
+  return entry.outcome() == "ok" ? absl::StrCat("enrolled/", entry.subject()) : "strangers";
 }
 
 absl::Status InsertAudit(Database& database, const v1::AuditEntry& entry) {
@@ -199,12 +209,35 @@ absl::StatusOr<std::vector<LedgerStore::Link>> LedgerStore::ListLinks(const std:
 
 absl::Status LedgerStore::AddEvent(const std::string& run, uint64_t round, const std::string& client_id,
                                    const std::string& kind, const std::string& detail, int64_t now_unix_ms) {
+  if (!event_rate_.Take(client_id)) return absl::OkStatus();
   return database().Run(
       "INSERT INTO events (time_unix_ms, run_id, round, client_id, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
       {now_unix_ms, run, round, client_id, kind, detail});
 }
 
-absl::Status LedgerStore::AddAudit(const v1::AuditEntry& entry) { return InsertAudit(database(), entry); }
+absl::Status LedgerStore::AddAudit(const v1::AuditEntry& entry) {
+  const std::string peer = PeerOf(entry);
+  if (!peer.empty() && !audit_rate_.Take(peer)) return absl::OkStatus();
+  return InsertAudit(database(), entry);
+}
+
+absl::Status LedgerStore::TellLeftOut() {
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(options_.clock->NowUnixMillis());
+  entry.set_actor("coordinator");
+  entry.set_action("rows.left_out");
+  for (const auto& [peer, rows] : audit_rate_.TakeRefused()) {
+    entry.set_subject(peer);
+    entry.set_outcome(absl::StrCat(rows, " rows of the audit"));
+    TRB_RETURN_IF_ERROR(InsertAudit(database(), entry));
+  }
+  for (const auto& [client_id, rows] : event_rate_.TakeRefused()) {
+    entry.set_subject(client_id);
+    entry.set_outcome(absl::StrCat(rows, " events"));
+    TRB_RETURN_IF_ERROR(InsertAudit(database(), entry));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<v1::AuditEntry>> LedgerStore::ListAudit(uint64_t limit) {
   std::vector<v1::AuditEntry> entries;

@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/status.h"
+#include "common/base/token_buckets.h"
 #include "common/storage/blob_store.h"
 #include "common/storage/database.h"
 #include "common/storage/migrations.h"
@@ -51,6 +53,10 @@ class LedgerStore final : public rounds::RunStore {
     // keep_updates no longer asks for are deleted as rounds and runs end. When null, blobs are left alone.
     storage::BlobStore* blobs = nullptr;
     Signer signer;
+    const Clock* clock = &Clock::System();  // of the two rates
+    // What one client may add to the events, and one client or all strangers together to the audit: nobody outside may
+    // fill the disk. Rows beyond it are counted instead (TellLeftOut).
+    TokenBuckets::Rate peer_rows = {.burst = 100, .one_each = absl::Seconds(30)};
   };
   // Finishes deletions of blobs that a crash interrupted.
   static absl::StatusOr<std::unique_ptr<LedgerStore>> Create(Options options);
@@ -91,6 +97,8 @@ class LedgerStore final : public rounds::RunStore {
                         const std::string& detail, int64_t now_unix_ms) override;
   absl::Status AddAudit(const v1::AuditEntry& entry) override;
   absl::StatusOr<std::vector<v1::AuditEntry>> ListAudit(uint64_t limit) override;
+  // One audit row for each peer of whom rows were left out since the last call, with their number.
+  absl::Status TellLeftOut();
 
   // ---- beyond the interface
   // At most `limit` rounds, the newest first; those before round `before` (0: from the newest).
@@ -105,7 +113,10 @@ class LedgerStore final : public rounds::RunStore {
   storage::Database& database() { return *options_.database; }
 
  private:
-  explicit LedgerStore(Options options) : options_(std::move(options)) {}
+  explicit LedgerStore(Options options)
+      : options_(std::move(options)),
+        audit_rate_(options_.peer_rows, options_.clock),
+        event_rate_(options_.peer_rows, options_.clock) {}
 
   absl::StatusOr<std::string> AppendRecord(const std::string& run, uint64_t round, const std::string& previous_record);
   absl::Status AbandonInside(const rounds::RunRow& run, uint64_t round, const std::string& reason,
@@ -115,6 +126,7 @@ class LedgerStore final : public rounds::RunStore {
   void TidyUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);
 
   const Options options_;
+  TokenBuckets audit_rate_, event_rate_;  // lock themselves; by actor, by client id
 };
 
 }  // namespace tributary::ledger

@@ -22,6 +22,7 @@ namespace {
 
 constexpr uint64_t kMaxLogBytes = 64 << 20;
 constexpr size_t kTailBytes = 1500;
+constexpr absl::Duration kLastWords = absl::Seconds(5);  // for what an ended process said to reach the log
 
 // A pipe that holds `input`; it is short (an invitation), so it fits without a reader.
 absl::StatusOr<int> InputPipe(const std::string& input) {
@@ -35,15 +36,15 @@ absl::StatusOr<int> InputPipe(const std::string& input) {
 }
 
 // In the child, between fork and exec: only calls that are safe there.
-[[noreturn]] void Exec(char* const* argv, int in, int log) {
+[[noreturn]] void Exec(char* const* argv, int in, int out) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setpgid(0, 0);  // a Ctrl-C on the terminal is ours to handle, not the child's
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   dup2(in, 0);
-  dup2(log, 1);
-  dup2(log, 2);
+  dup2(out, 1);
+  dup2(out, 2);
   execv(argv[0], argv);
   _exit(127);
 }
@@ -58,19 +59,22 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const std::vec
   for (std::string& word : copy) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   TRB_ASSIGN_OR_RETURN(const int in, InputPipe(input));
+  const Fd input_end(in);
+  int output[2];
+  if (pipe2(output, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "pipe");
+  const Fd writing_end(output[1]);
   const int log = open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (log < 0) {
-    close(in);
-    return ErrnoToStatus(errno, absl::StrCat("open ", log_path));
+  const pid_t pid = log < 0 ? -1 : fork();
+  if (pid == 0) Exec(pointers.data(), in, output[1]);
+  if (pid < 0) {
+    const int error = errno;
+    close(output[0]);
+    if (log < 0) return ErrnoToStatus(error, absl::StrCat("open ", log_path));
+    close(log);
+    return ErrnoToStatus(error, "fork");
   }
-  const pid_t pid = fork();
-  if (pid == 0) Exec(pointers.data(), in, log);
-  const int error = errno;
-  close(in);
-  close(log);
-  if (pid < 0) return ErrnoToStatus(error, "fork");
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, pidfd, log_path));
+  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, pidfd, {output[0], log, log_path}));
 }
 
 absl::Status ChildProcess::Run(const std::vector<std::string>& argv, const std::string& input,
@@ -81,22 +85,23 @@ absl::Status ChildProcess::Run(const std::vector<std::string>& argv, const std::
   return absl::FailedPreconditionError(absl::StrCat(argv[0], " ended with exit code ", code, ":\n", child->LogTail()));
 }
 
-ChildProcess::~ChildProcess() {
-  Stop(absl::Seconds(10));
-  if (pidfd_ >= 0) close(pidfd_);
-}
+ChildProcess::~ChildProcess() { Stop(absl::Seconds(10)); }
 
 bool ChildProcess::WaitForEnd(absl::Duration at_most) {
   if (ended_) return true;
-  if (pidfd_ >= 0) {
-    struct pollfd p = {pidfd_, POLLIN, 0};
+  if (pidfd_.get() >= 0) {
+    struct pollfd p = {pidfd_.get(), POLLIN, 0};
     const int64_t ms = std::clamp<int64_t>(absl::ToInt64Milliseconds(at_most), 0, 1 << 30);
     while (poll(&p, 1, static_cast<int>(ms)) < 0 && errno == EINTR) {
     }
   }
   int status = 0;
-  if (waitpid(pid_, &status, pidfd_ >= 0 ? WNOHANG : 0) != pid_) return false;
+  if (waitpid(pid_, &status, pidfd_.get() >= 0 ? WNOHANG : 0) != pid_) return false;
   ended_ = true;
+  const absl::Duration deadline = Clock::System().Monotonic() + kLastWords;
+  for (LogPump::State log = pump_.state(); !log.ended && Clock::System().Monotonic() < deadline;) {
+    log = pump_.AwaitMore(log.pieces, deadline);
+  }
   exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return true;
 }
@@ -124,16 +129,21 @@ std::string ChildProcess::LogTail() const {
 
 absl::StatusOr<std::string> ChildProcess::WaitForLine(const std::string& prefix, absl::Duration timeout) {
   const absl::Duration deadline = Clock::System().Monotonic() + timeout;
-  for (;;) {
-    // Look at the log after every wait on the process: an ended one has written all it will.
-    const bool ended = WaitForEnd(absl::Milliseconds(20));
-    const std::string log = ReadFile(log_path_, kMaxLogBytes).value_or("");
-    for (const absl::string_view line : absl::StrSplit(log, '\n')) {
+  for (LogPump::State log = pump_.state();;) {
+    const std::string text = ReadFile(log_path_, kMaxLogBytes).value_or("");
+    std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
+    if (!log.ended) lines.pop_back();  // its end has not come yet
+    for (const absl::string_view line : lines) {
       if (absl::StartsWith(line, prefix)) return std::string(line);
     }
-    if (ended) return absl::FailedPreconditionError(absl::StrCat("it ended, exit code ", exit_code_, ":\n", LogTail()));
-    if (Clock::System().Monotonic() > deadline)
+    const absl::Duration left = deadline - Clock::System().Monotonic();
+    if (log.ended && WaitForEnd(left)) {
+      return absl::FailedPreconditionError(absl::StrCat("it ended, exit code ", exit_code_, ":\n", LogTail()));
+    }
+    if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError(absl::StrCat("no line \"", prefix, "\" yet:\n", LogTail()));
+    }
+    log = pump_.AwaitMore(log.pieces, deadline);
   }
 }
 

@@ -1,11 +1,11 @@
 #include "server/operator/cli.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <exception>
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/command_line.h"
 #include "common/base/error_report.h"
 #include "server/operator/verbs.h"
 
@@ -32,15 +32,6 @@ int Finish(const absl::Status& status, const Context& context) {
   return ExitCodeFor(status);
 }
 
-// 0 for --help and --version; every other end of parsing is the user's usage.
-int FinishParse(const CLI::App& app, const CLI::ParseError& error, const Context& context) {
-  if (error.get_exit_code() == 0) {
-    app.exit(error, context.out, context.err);
-    return kExitOk;
-  }
-  return Finish(WithFix(absl::InvalidArgumentError(error.what()), "see --help of this command"), context);
-}
-
 }  // namespace
 
 CLI::App* Registry::Verb(CLI::App* parent, const std::string& name, const std::string& description,
@@ -62,14 +53,7 @@ int RunCommandLine(const std::vector<std::string>& args, const std::string& prog
   app.require_subcommand(1);
   app.footer(kFooter);
   AddAllVerbs(&app, &registry);
-  std::vector<std::string> reversed(args.rbegin(), args.rend());  // what CLI11 takes
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& error) {
-    const auto json = std::find(args.begin(), args.end(), "json");
-    if (json != args.end()) context->format = Format::kJson;
-    return FinishParse(app, error, *context);
-  }
+  if (const auto code = ParseCommandLine(&app, args, {context->out, context->err, AsksForJson(args)})) return *code;
   const absl::StatusOr<Format> parsed = ParseFormat(format);
   if (!parsed.ok()) return Finish(parsed.status(), *context);
   context->format = *parsed;

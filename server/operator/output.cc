@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
 #include <cmath>
@@ -134,22 +133,12 @@ std::string Table::ToString() const {
   return out;
 }
 
-std::string ToJson(const Message& message, bool pretty) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  options.add_whitespace = pretty;
-  std::string out;
-  TRB_CHECK(google::protobuf::util::MessageToJsonString(message, &out, options).ok());
-  return out;
-}
-
 std::string Render(const Answer& answer, Format format) {
   switch (format) {
     case Format::kTable:
       return answer.table;
     case Format::kJson:
-      return ToJson(*answer.document, true);
+      return ProtoToJson(*answer.document, {.pretty = true});
     case Format::kCsv:
       return ToCsv(answer.rows.empty() ? std::vector<const Message*>{answer.document} : answer.rows);
     case Format::kJsonl:

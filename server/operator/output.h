@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/proto_json.h"
 #include "common/base/status.h"
 
 namespace google::protobuf {
@@ -42,7 +43,7 @@ struct Answer {
 std::string Render(const Answer& answer, Format format);
 
 // One line, no newline.
-std::string ToJson(const google::protobuf::Message& message, bool pretty = false);
+inline std::string ToJson(const google::protobuf::Message& message) { return ProtoToJson(message); }
 
 // Cells. A metric that was not measured is "-".
 std::string Percent(double share);               // 0.98312 -> "98.31%"

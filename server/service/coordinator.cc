@@ -64,7 +64,7 @@ struct Coordinator::Impl {
   absl::Status OpenDoors();
   identity::Endpoints Advertised() const;
   v1::Status Facts() const;
-  void OnRevoked(const std::string& client_id, const std::string& reason);
+  void OnEnded(identity::Role role, const std::string& id, const std::string& reason);
   void Stop();
 
   const Options options;
@@ -124,7 +124,9 @@ absl::Status Coordinator::Impl::OpenIdentities() {
   TRB_ASSIGN_OR_RETURN(const crypto::Issuer receipts, identity::LoadReceiptSigner(options.directory));
   ledger::Signer signer{federation.id, receipts.certificate.pem(), authority->certificate().sha256(),
                         [key = receipts.key](std::string_view message) { return key.Sign(message); }};
-  TRB_ASSIGN_OR_RETURN(store, ledger::LedgerStore::Create({database.get(), blobs.get(), std::move(signer)}));
+  ledger::LedgerStore::Options remembers{database.get(), blobs.get(), std::move(signer)};
+  remembers.clock = options.clock;
+  TRB_ASSIGN_OR_RETURN(store, ledger::LedgerStore::Create(std::move(remembers)));
 
   identity::IdentityService::Options who;
   who.store = identity_store.get();
@@ -137,7 +139,9 @@ absl::Status Coordinator::Impl::OpenIdentities() {
     const absl::Status added = store->AddAudit(entry);
     if (!added.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", added.ToString()}});
   };
-  who.on_client_revoked = [this](const std::string& id, const std::string& reason) { OnRevoked(id, reason); };
+  who.on_ended = [this](identity::Role role, const std::string& id, const std::string& reason) {
+    OnEnded(role, id, reason);
+  };
   identities = std::make_unique<identity::IdentityService>(std::move(who));
   return absl::OkStatus();
 }
@@ -180,6 +184,7 @@ void Coordinator::Impl::BuildServices() {
   peers.clock = options.clock;
   peers.federation = federation.id;
   peers.heartbeat = options.heartbeat;
+  peers.upload_silence = options.upload_silence;
   federation_service = std::make_unique<FederationService>(std::move(peers));
   OperatorService::Options people;
   people.gate = main_gate.get();
@@ -216,6 +221,7 @@ absl::Status Coordinator::Impl::OpenDoors() {
   care.enrolment = enrolment_door.get();
   care.sessions = sessions.get();
   care.live = &live;
+  care.slots = &federation_service->slots();
   care.uploads = uploads.get();
   care.store = store.get();
   housekeeping = std::make_unique<Housekeeping>(std::move(care));
@@ -255,9 +261,9 @@ v1::Status Coordinator::Impl::Facts() const {
   return facts;
 }
 
-void Coordinator::Impl::OnRevoked(const std::string& client_id, const std::string& reason) {
-  live.CutIdentity(client_id, absl::PermissionDeniedError("this identity was revoked"));
-  runs->ClientRevoked(client_id, reason);
+void Coordinator::Impl::OnEnded(identity::Role role, const std::string& id, const std::string& reason) {
+  live.CutIdentity(id, absl::PermissionDeniedError("this identity was revoked or replaced"));
+  if (role == identity::Role::kClient) runs->ClientRevoked(id, reason);
 }
 
 void Coordinator::Impl::Stop() {
@@ -276,6 +282,9 @@ void Coordinator::Impl::Stop() {
   session_workers.Stop();
   workers.Stop();
   if (runs != nullptr) runs->Shutdown();
+  if (store == nullptr) return;
+  const absl::Status told = store->TellLeftOut();
+  if (!told.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", told.ToString()}});
 }
 
 Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -19,6 +19,8 @@ class Coordinator {
     const Clock* clock = &Clock::System();
     // A session that is silent for three of these ends.
     absl::Duration heartbeat = absl::Seconds(5);
+    // An upload that brings nothing for so long loses its place.
+    absl::Duration upload_silence = absl::Seconds(30);
     // How often sessions, certificates and the enrolment window are looked at.
     absl::Duration tick = absl::Milliseconds(500);
     // How long Stop waits for calls under way.

@@ -29,8 +29,7 @@ absl::Status Fill(Message* out, absl::StatusOr<Value> value) {
 
 }  // namespace
 
-FederationService::FederationService(Options options)
-    : options_(std::move(options)), slots_(options_.uploads_at_once, options_.uploads_waiting) {}
+FederationService::FederationService(Options options) : options_(std::move(options)), slots_(options_.uploads) {}
 
 // ---- the session
 
@@ -54,7 +53,10 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
       LogFailure(kOpenSession, pass.status());
       return session->End(pass.status(), false);
     }
-    if (!session->Admit(*pass)) options_.gate->Leave(*pass);
+    options_.sessions->Expect(pass->caller.id, session);
+    if (session->Admit(*pass)) return;
+    options_.sessions->Forget(session.get());
+    options_.gate->Leave(*pass);
   });
   if (!posted) session->End(absl::UnavailableError("the coordinator is shutting down"), false);
   return raw;
@@ -110,6 +112,7 @@ void FederationService::OnHeartbeat(Session* session) {
 
 void FederationService::OnEnd(Session* session) {
   if (session->pass().token != 0) options_.gate->Leave(session->pass());
+  options_.sessions->Forget(session);
   if (session->number() == 0 || !options_.sessions->Close(session->client_id(), session->number())) return;
   options_.runs->ClientOffline(session->client_id());
   const absl::Status seen = options_.identities->RecordSeen(session->client_id());
@@ -149,15 +152,17 @@ grpc::ServerUnaryReactor* FederationService::BeginUpload(grpc::CallbackServerCon
                                                          v1::BeginUploadResponse* response) {
   return options_.gate->Serve(context, kBeginUpload, [this, request, response](const identity::Principal& caller) {
     TRB_RETURN_IF_ERROR(Fill(response, options_.intake->Announce(caller, *request)));
-    if (response->has_ticket() && slots_.Full()) response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
+    if (response->has_ticket() && slots_.FullFor(caller.id)) {
+      response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
+    }
     return absl::OkStatus();
   });
 }
 
 grpc::ServerReadReactor<v1::UploadChunk>* FederationService::UploadUpdate(grpc::CallbackServerContext* context,
                                                                           v1::UploadUpdateResponse* response) {
-  return UploadStream::Start({options_.gate, options_.intake, &slots_, options_.clock}, context, kUploadUpdate,
-                             response);
+  return UploadStream::Start({options_.gate, options_.intake, &slots_, options_.clock, options_.upload_silence},
+                             context, kUploadUpdate, response);
 }
 
 grpc::ServerUnaryReactor* FederationService::Renew(grpc::CallbackServerContext* context,

@@ -32,10 +32,12 @@ class FederationService final : public v1::FederationService::CallbackService, p
     const Clock* clock = &Clock::System();
     std::string federation;  // id
     absl::Duration heartbeat = absl::Seconds(5);
-    size_t uploads_at_once = 8;
-    size_t uploads_waiting = 256;
+    UploadSlots::Limits uploads;
+    absl::Duration upload_silence = absl::Seconds(30);  // then an upload loses its slot
   };
   explicit FederationService(Options options);
+
+  UploadSlots& slots() { return slots_; }
 
   grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* OpenSession(
       grpc::CallbackServerContext* context) override;

@@ -50,6 +50,7 @@ bool Housekeeping::WaitForTick() {
 
 void Housekeeping::TickOften() {
   options_.sessions->EndSilent(options_.silence);
+  options_.slots->CheckAll();
   options_.live->CutAgain();
   options_.live->CutExpired(options_.clock->NowUnixMillis());
   LogIfFailed("enrolment_port_failed", options_.enrolment->Update());
@@ -58,6 +59,7 @@ void Housekeeping::TickOften() {
 void Housekeeping::TickSeldom() {
   LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("sweep_failed", SweepUploads());
+  LogIfFailed("audit_failed", options_.store->TellLeftOut());
   WarnOfLowDisk();
 }
 

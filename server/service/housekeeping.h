@@ -1,5 +1,5 @@
-// What a coordinator does by the clock: silent sessions, expired certificates, the enrolment window (every tick);
-// renewals, disk space, leftovers of closed rounds (every minute).
+// What a coordinator does by the clock: silent sessions and uploads, expired certificates, the enrolment window (every
+// tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
 // Threads: one thread of its own, from Start to Stop. What Options borrows outlives it.
 #ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
@@ -11,10 +11,11 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "server/identity/certificate_renewal.h"
-#include "server/rounds/store.h"
+#include "server/ledger/ledger_store.h"
 #include "server/service/enrolment_door.h"
 #include "server/service/live_calls.h"
 #include "server/service/session_registry.h"
+#include "server/service/upload_slots.h"
 #include "server/service/upload_store.h"
 
 namespace tributary::service {
@@ -30,8 +31,9 @@ class Housekeeping {
     EnrolmentDoor* enrolment = nullptr;
     SessionRegistry* sessions = nullptr;
     LiveCalls* live = nullptr;
+    UploadSlots* slots = nullptr;
     UploadStore* uploads = nullptr;
-    rounds::RunStore* store = nullptr;
+    ledger::LedgerStore* store = nullptr;
   };
   explicit Housekeeping(Options options) : options_(std::move(options)) {}
   ~Housekeeping() { Stop(); }

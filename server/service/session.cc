@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "common/rpc/status_codes.h"
-
 namespace tributary::service {
 
 std::shared_ptr<Session> Session::Create(Handler* handler, OrderedWorkers* workers,
@@ -15,70 +13,38 @@ std::shared_ptr<Session> Session::Create(Handler* handler, OrderedWorkers* worke
 
 bool Session::Admit(const StreamPass& pass) {
   MutexLock lock(&mu_);
-  if (done_) return false;
+  if (out_.done()) return false;
   pass_ = pass;
-  if (!ending_) StartRead(&incoming_);
+  if (!out_.ending()) StartRead(&incoming_);
   return true;
 }
 
 void Session::Welcome(v1::Welcome welcome) {
-  MutexLock lock(&mu_);
   v1::CoordinatorMessage first;
   *first.mutable_welcome() = std::move(welcome);
-  queue_.push_front(std::move(first));
-  welcomed_ = true;
-  PumpLocked();
+  MutexLock lock(&mu_);
+  out_.Open(std::move(first));
 }
 
 void Session::Send(v1::CoordinatorMessage message) {
   MutexLock lock(&mu_);
-  if (ending_) return;
-  if (queue_.size() >= kMaxQueued) {
-    ending_ = true;
-    final_ = absl::ResourceExhaustedError("the client does not take its messages");
-    queue_.clear();
-  } else {
-    queue_.push_back(std::move(message));
-  }
-  PumpLocked();
+  if (out_.Send(std::move(message))) return;
+  out_.End(absl::ResourceExhaustedError("the client does not take its messages"), false);
 }
 
 void Session::End(const absl::Status& status, bool flush) {
   MutexLock lock(&mu_);
-  if (ending_) return;  // the first reason stands, and what was queued before it still goes out
-  final_ = status;
-  ending_ = true;
-  if (!flush || !welcomed_) queue_.clear();
-  PumpLocked();
+  out_.End(status, flush);
 }
 
 void Session::Cancel() {
   MutexLock lock(&mu_);
-  if (context_ != nullptr) context_->TryCancel();
-}
-
-void Session::PumpLocked() {
-  if (writing_ || finished_) return;
-  if (!queue_.empty() && welcomed_) {
-    outgoing_ = std::move(queue_.front());
-    queue_.pop_front();
-    writing_ = true;
-    StartWrite(&outgoing_);
-  } else if (ending_) {
-    finished_ = true;
-    Finish(rpc::ToGrpc(final_));
-  }
+  out_.TryCancel();
 }
 
 void Session::OnWriteDone(bool ok) {
   MutexLock lock(&mu_);
-  writing_ = false;
-  if (!ok) {
-    queue_.clear();
-    if (!ending_) final_ = absl::UnavailableError("the stream broke");
-    ending_ = true;
-  }
-  PumpLocked();
+  out_.OnWriteDone(ok);
 }
 
 void Session::OnReadDone(bool ok) {
@@ -94,7 +60,7 @@ void Session::OnReadDone(bool ok) {
 
 bool Session::IsEnding() {
   MutexLock lock(&mu_);
-  return ending_;
+  return out_.ending();
 }
 
 void Session::HandleIncoming() {
@@ -109,7 +75,7 @@ void Session::HandleIncoming() {
 
 void Session::ReadNext() {
   MutexLock lock(&mu_);
-  if (!ending_) StartRead(&incoming_);
+  if (!out_.ending()) StartRead(&incoming_);
 }
 
 void Session::OnCancel() { End(absl::CancelledError("the stream was cancelled"), false); }
@@ -117,8 +83,7 @@ void Session::OnCancel() { End(absl::CancelledError("the stream was cancelled"),
 void Session::OnDone() {
   {
     MutexLock lock(&mu_);
-    context_ = nullptr;
-    finished_ = ending_ = done_ = true;
+    out_.OnDone();
   }
   // Behind whatever is still being handled; keeps the session until then.
   std::shared_ptr<Session> self = std::move(self_);

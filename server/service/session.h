@@ -12,12 +12,12 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <string>
 
 #include "common/base/mutex.h"
 #include "server/service/gate.h"
+#include "server/service/outgoing_stream.h"
 #include "server/service/session_registry.h"
 #include "server/service/worker_pool.h"
 #include "tributary/v1/federation.pb.h"
@@ -28,8 +28,9 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
                 public SessionSink,
                 public std::enable_shared_from_this<Session> {
  public:
-  // Most messages that wait for a slow peer; one more ends the session.
-  static constexpr size_t kMaxQueued = 256;
+  // Most that waits for a slow peer; one more message ends the session. (A task of a long run may have megabytes: the
+  // chain of records that the client has not seen.)
+  static constexpr size_t kMaxQueued = 256, kMaxQueuedBytes = 32 << 20;
 
   class Handler {
    public:
@@ -66,12 +67,13 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   void OnDone() override;
 
  private:
+  using Reactor = grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>;
+  using Outgoing = OutgoingStream<Reactor, v1::CoordinatorMessage>;
   Session(Handler* handler, OrderedWorkers* workers, grpc::CallbackServerContext* context)
-      : handler_(*handler), workers_(*workers), context_(context) {}
+      : handler_(*handler), workers_(*workers), out_(this, context, {kMaxQueued, kMaxQueuedBytes, true}) {}
   bool IsEnding() TRB_EXCLUDES(mu_);
   void HandleIncoming();
   void ReadNext() TRB_EXCLUDES(mu_);
-  void PumpLocked() TRB_REQUIRES(mu_);
 
   StreamPass pass_;  // set once, by Admit, before the first message
   Handler& handler_;
@@ -81,15 +83,7 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   v1::ClientMessage incoming_;       // gRPC's while a read is under way, else the reader's
 
   Mutex mu_;
-  grpc::CallbackServerContext* context_ TRB_GUARDED_BY(mu_);  // null once done
-  std::deque<v1::CoordinatorMessage> queue_ TRB_GUARDED_BY(mu_);
-  v1::CoordinatorMessage outgoing_ TRB_GUARDED_BY(mu_);
-  bool welcomed_ TRB_GUARDED_BY(mu_) = false;
-  bool writing_ TRB_GUARDED_BY(mu_) = false;
-  bool ending_ TRB_GUARDED_BY(mu_) = false;    // no more messages are taken
-  bool finished_ TRB_GUARDED_BY(mu_) = false;  // Finish was called
-  bool done_ TRB_GUARDED_BY(mu_) = false;      // gRPC has let go of it
-  absl::Status final_ TRB_GUARDED_BY(mu_);
+  Outgoing out_ TRB_GUARDED_BY(mu_);
 };
 
 }  // namespace tributary::service

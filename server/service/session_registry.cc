@@ -1,11 +1,41 @@
 #include "server/service/session_registry.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tributary::service {
+namespace {
+
+constexpr int kMostNewcomers = 2;
+
+}  // namespace
+
+void SessionRegistry::Expect(const std::string& client_id, std::shared_ptr<SessionSink> sink) {
+  std::shared_ptr<SessionSink> oldest;
+  {
+    MutexLock lock(&mu_);
+    const auto is_mine = [&](const Newcomer& n) { return n.client_id == client_id; };
+    const auto mine = std::find_if(newcomers_.begin(), newcomers_.end(), is_mine);
+    if (std::count_if(newcomers_.begin(), newcomers_.end(), is_mine) >= kMostNewcomers) {
+      oldest = std::move(mine->sink);
+      newcomers_.erase(mine);
+    }
+    newcomers_.push_back({client_id, std::move(sink), clock_.Monotonic()});
+  }
+  if (oldest != nullptr) oldest->End(absl::AbortedError("newer sessions of this client wait"), false);
+}
+
+void SessionRegistry::Forget(const SessionSink* sink) {
+  std::list<Newcomer> gone;  // goes outside the lock
+  MutexLock lock(&mu_);
+  const auto it =
+      std::find_if(newcomers_.begin(), newcomers_.end(), [sink](const Newcomer& n) { return n.sink.get() == sink; });
+  if (it != newcomers_.end()) gone.splice(gone.begin(), newcomers_, it);
+}
 
 uint64_t SessionRegistry::Open(const std::string& client_id, const v1::Hello& hello,
                                std::shared_ptr<SessionSink> sink) {
+  Forget(sink.get());
   std::shared_ptr<SessionSink> older;
   uint64_t session = 0;
   {
@@ -55,10 +85,11 @@ void SessionRegistry::EndSilent(absl::Duration limit) {
   {
     MutexLock lock(&mu_);
     const absl::Duration now = clock_.Monotonic();
-    for (const auto& [id, entry] : entries_) {
-      const absl::Duration silence = now - entry.last_heard;
-      if (silence > limit) (silence > limit + absl::Seconds(1) ? stuck : silent).push_back(entry.sink);
-    }
+    const auto judge = [&](absl::Duration silence, const std::shared_ptr<SessionSink>& sink) {
+      if (silence > limit) (silence > limit + absl::Seconds(1) ? stuck : silent).push_back(sink);
+    };
+    for (const auto& [id, entry] : entries_) judge(now - entry.last_heard, entry.sink);
+    for (const Newcomer& newcomer : newcomers_) judge(now - newcomer.since, newcomer.sink);
   }
   for (const auto& sink : stuck) sink->Cancel();
   for (const auto& sink : silent) sink->End(absl::UnavailableError("no heartbeat for too long"), false);

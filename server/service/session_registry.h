@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,6 +40,10 @@ class SessionRegistry : public rounds::Dispatcher {
 
   SessionRegistry(Enrolled enrolled, const Clock* clock) : enrolled_(std::move(enrolled)), clock_(*clock) {}
 
+  // A stream was let in that has not said hello yet. Of one client two may wait: the oldest ends (ABORTED) for a third.
+  void Expect(const std::string& client_id, std::shared_ptr<SessionSink> sink) TRB_EXCLUDES(mu_);
+  // It ended before its hello, or is not let in after all. Unknown ones are fine.
+  void Forget(const SessionSink* sink) TRB_EXCLUDES(mu_);
   // Makes this session the client's; an older one ends with ABORTED. Returns what names it from here on.
   uint64_t Open(const std::string& client_id, const v1::Hello& hello, std::shared_ptr<SessionSink> sink)
       TRB_EXCLUDES(mu_);
@@ -48,7 +53,8 @@ class SessionRegistry : public rounds::Dispatcher {
   void Touch(const std::string& client_id, uint64_t session) TRB_EXCLUDES(mu_);
   // The client answered: when it took the task, it remembers from now on the history that came with it.
   void TaskAnswered(const std::string& client_id, const std::string& task_id, bool taken) TRB_EXCLUDES(mu_);
-  // Ends (UNAVAILABLE) the sessions not heard from for `limit`; cuts those that are still there one second later.
+  // Ends (UNAVAILABLE) the sessions not heard from for `limit`, those without a hello too; cuts those that are still
+  // there one second later.
   void EndSilent(absl::Duration limit) TRB_EXCLUDES(mu_);
   // Sends the pace to all, then ends them (UNAVAILABLE) once it is out.
   void EndAll(const v1::Pace& pace) TRB_EXCLUDES(mu_);
@@ -68,6 +74,11 @@ class SessionRegistry : public rounds::Dispatcher {
     std::map<std::string, v1::RunHead> heads;   // by run
     std::map<std::string, v1::RunHead> pushed;  // by task id: the head that the task carries
   };
+  struct Newcomer {
+    std::string client_id;
+    std::shared_ptr<SessionSink> sink;
+    absl::Duration since;
+  };
   std::shared_ptr<SessionSink> SinkOf(const std::string& client_id) TRB_EXCLUDES(mu_);
 
   const Enrolled enrolled_;
@@ -75,6 +86,7 @@ class SessionRegistry : public rounds::Dispatcher {
   Mutex mu_;
   uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
   std::map<std::string, Entry> entries_ TRB_GUARDED_BY(mu_);  // by client id
+  std::list<Newcomer> newcomers_ TRB_GUARDED_BY(mu_);         // oldest first
 };
 
 }  // namespace tributary::service

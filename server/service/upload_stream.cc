@@ -25,17 +25,73 @@ void UploadStream::Enter() {
                                        [this](const absl::Status&, bool) { context_.TryCancel(); });
   if (!pass.ok()) return End(pass.status());
   pass_ = *std::move(pass);
-  const bool entered = parts_.slots->Enter([self = shared_from_this()] {
-    self->reading_slot_ = true;
-    self->StartRead(&self->chunk_);
-  });
-  if (!entered) End(absl::ResourceExhaustedError("many uploads at once: announce it again a little later"));
+  const absl::Status entered = EnterSlots();
+  if (!entered.ok()) return End(entered);
+  bool over = false;
+  {
+    MutexLock lock(&mu_);
+    if (turn_ != Turn::kStarting) return;  // it has a slot and reads
+    over = cancelled_;
+    turn_ = over ? Turn::kEnded : Turn::kWaiting;
+  }
+  if (over) End(absl::CancelledError("the stream was cancelled"));
+}
+
+absl::Status UploadStream::EnterSlots() {
+  UploadSlots::Upload upload;
+  upload.ticket = pass_.token;
+  upload.client = pass_.caller.id;
+  upload.go = [self = shared_from_this()] {
+    self->Read(Turn::kStarting);
+    self->Read(Turn::kWaiting);
+  };
+  upload.check = [weak = weak_from_this()] {
+    if (const auto live = weak.lock()) live->EndIfSilent();
+  };
+  return parts_.slots->Enter(std::move(upload));
+}
+
+void UploadStream::Read(Turn from) {
+  MutexLock lock(&mu_);
+  if (turn_ != from) return;
+  turn_ = Turn::kReading;
+  pace_.StartWaiting();
+  StartRead(&chunk_);
 }
 
 void UploadStream::OnReadDone(bool ok) {
+  {
+    MutexLock lock(&mu_);
+    if (turn_ != Turn::kReading) return;  // ended while it read
+    turn_ = Turn::kWorking;
+    if (ok) pace_.Heard(chunk_.data().size());
+  }
   if (!parts_.gate->workers().Post([self = shared_from_this(), ok] { self->TakeChunk(ok); })) {
     End(absl::UnavailableError("the coordinator is shutting down"));
   }
+}
+
+void UploadStream::EndIfSilent() {
+  {
+    MutexLock lock(&mu_);
+    if (turn_ != Turn::kReading || !pace_.IsSilent()) return;
+    turn_ = Turn::kEnded;
+  }
+  PostEnd(absl::ResourceExhaustedError("nothing came for too long: announce it again"));
+}
+
+void UploadStream::OnCancel() {
+  {
+    MutexLock lock(&mu_);
+    cancelled_ = true;
+    if (turn_ != Turn::kWaiting) return;  // a read under way fails by itself
+    turn_ = Turn::kEnded;
+  }
+  PostEnd(absl::CancelledError("the stream was cancelled"));
+}
+
+void UploadStream::PostEnd(const absl::Status& status) {
+  if (!parts_.gate->workers().Post([self = shared_from_this(), status] { self->End(status); })) End(status);
 }
 
 void UploadStream::TakeChunk(bool ok) {
@@ -48,7 +104,7 @@ void UploadStream::TakeChunk(bool ok) {
     return End(absl::OkStatus());
   }
   if (!received.ok() || answered_) return End(received);
-  StartRead(&chunk_);
+  Read(Turn::kWorking);
 }
 
 absl::Status UploadStream::Receive() {
@@ -75,9 +131,13 @@ absl::Status UploadStream::BeginUpload() {
 }
 
 void UploadStream::End(const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    turn_ = Turn::kEnded;
+  }
   if (!status.ok()) LogFailure(method_, status);
   if (upload_ != nullptr) upload_->Release(stream_);
-  if (std::exchange(reading_slot_, false)) parts_.slots->Leave();
+  if (pass_.token != 0) parts_.slots->Leave(pass_.token);
   Finish(rpc::ToGrpc(status));
 }
 

@@ -1,15 +1,11 @@
 #include "server/service/watch_stream.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "common/rpc/peer.h"
-#include "common/rpc/status_codes.h"
 
 namespace tributary::service {
 namespace {
-
-constexpr size_t kMaxQueued = 64;
 
 bool HasEnded(const v1::Run& run) { return run.state() != "running" && run.state() != "stalled"; }
 
@@ -43,7 +39,7 @@ absl::Status WatchStream::Begin(const std::string& peer_pem) {
   bool late = false;
   {
     MutexLock lock(&mu_);
-    late = done_;
+    late = out_.done();
     if (!late) pass_ = pass;
   }
   if (late) {
@@ -59,7 +55,7 @@ absl::Status WatchStream::Begin(const std::string& peer_pem) {
   bool over = false;
   {
     MutexLock lock(&mu_);
-    over = done_;
+    over = out_.done();
     watch_ = token;
   }
   if (over) parts_.runs->Unwatch(token);
@@ -68,53 +64,25 @@ absl::Status WatchStream::Begin(const std::string& peer_pem) {
 
 bool WatchStream::Take(const v1::RunEvent& event) {
   MutexLock lock(&mu_);
-  if (ending_) return false;
-  if (queue_.size() >= kMaxQueued) {
-    // The run's newest state replaces an older one of the same round.
-    const auto same_round = [&](const v1::RunEvent& e) { return e.round().round() == event.round().round(); };
-    const auto it = std::find_if(queue_.begin(), queue_.end(), same_round);
-    queue_.erase(it == queue_.end() ? queue_.begin() : it);
-  }
-  queue_.push_back(event);
-  ending_ = HasEnded(event.run());
-  PumpLocked();
-  return !ending_;
+  // The run's newest state replaces an older one of the same round.
+  out_.SendNewest(event, [&](const v1::RunEvent& e) { return e.round().round() == event.round().round(); });
+  if (HasEnded(event.run())) out_.End(absl::OkStatus(), true);
+  return !out_.ending();
 }
 
 void WatchStream::End(const absl::Status& status) {
   MutexLock lock(&mu_);
-  if (!ending_) final_ = status;
-  ending_ = true;
-  queue_.clear();
-  PumpLocked();
+  out_.End(status, false);
 }
 
 void WatchStream::Cancel() {
   MutexLock lock(&mu_);
-  if (context_ != nullptr) context_->TryCancel();
-}
-
-void WatchStream::PumpLocked() {
-  if (writing_ || finished_) return;
-  if (!queue_.empty()) {
-    outgoing_ = std::move(queue_.front());
-    queue_.pop_front();
-    writing_ = true;
-    StartWrite(&outgoing_);
-  } else if (ending_) {
-    finished_ = true;
-    Finish(rpc::ToGrpc(final_));
-  }
+  out_.TryCancel();
 }
 
 void WatchStream::OnWriteDone(bool ok) {
   MutexLock lock(&mu_);
-  writing_ = false;
-  if (!ok) {
-    queue_.clear();
-    ending_ = true;
-  }
-  PumpLocked();
+  out_.OnWriteDone(ok);
 }
 
 void WatchStream::OnCancel() { End(absl::CancelledError("the stream was cancelled")); }
@@ -124,8 +92,7 @@ void WatchStream::OnDone() {
   StreamPass pass;
   {
     MutexLock lock(&mu_);
-    done_ = true;
-    context_ = nullptr;
+    out_.OnDone();
     watch = std::exchange(watch_, 0);
     pass = std::exchange(pass_, {});
   }

@@ -8,7 +8,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "server/rounds/run_manager.h"
 #include "server/rounds/store.h"
 #include "server/service/gate.h"
+#include "server/service/outgoing_stream.h"
 
 namespace tributary::service {
 
@@ -36,13 +36,17 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
   void OnDone() override;
 
  private:
+  using Outgoing = OutgoingStream<grpc::ServerWriteReactor<v1::RunEvent>, v1::RunEvent>;
+  static constexpr size_t kMaxQueued = 64, kMaxQueuedBytes = 4 << 20;
   WatchStream(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method, std::string run)
-      : parts_(parts), method_(method), run_(std::move(run)), context_(context) {}
+      : parts_(parts),
+        method_(method),
+        run_(std::move(run)),
+        out_(this, context, {kMaxQueued, kMaxQueuedBytes, false}) {}
   absl::Status Begin(const std::string& peer_pem);
   void Cancel() TRB_EXCLUDES(mu_);
   bool Take(const v1::RunEvent& event) TRB_EXCLUDES(mu_);
   void End(const absl::Status& status) TRB_EXCLUDES(mu_);
-  void PumpLocked() TRB_REQUIRES(mu_);
 
   const Parts parts_;
   const std::string_view method_;
@@ -50,16 +54,9 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
   std::shared_ptr<WatchStream> self_;  // until OnDone
 
   Mutex mu_;
-  grpc::CallbackServerContext* context_ TRB_GUARDED_BY(mu_);  // gRPC's; null once the stream is over
+  Outgoing out_ TRB_GUARDED_BY(mu_);
   StreamPass pass_ TRB_GUARDED_BY(mu_);
   uint64_t watch_ TRB_GUARDED_BY(mu_) = 0;  // the manager's token
-  std::deque<v1::RunEvent> queue_ TRB_GUARDED_BY(mu_);
-  v1::RunEvent outgoing_ TRB_GUARDED_BY(mu_);
-  bool writing_ TRB_GUARDED_BY(mu_) = false;
-  bool ending_ TRB_GUARDED_BY(mu_) = false;
-  bool finished_ TRB_GUARDED_BY(mu_) = false;
-  bool done_ TRB_GUARDED_BY(mu_) = false;
-  absl::Status final_ TRB_GUARDED_BY(mu_);
 };
 
 }  // namespace tributary::service

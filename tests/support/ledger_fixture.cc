@@ -67,6 +67,7 @@ void LedgerFixture::OpenStore() {
   options.blobs = options_.with_blobs ? blobs_.get() : nullptr;
   options.signer = {"federation-1", receipt_certificate_pem_, authority_->certificate.sha256(),
                     [this](std::string_view message) { return receipt_key_->Sign(message); }};
+  options.clock = &clock_;
   store_ = Must(ledger::LedgerStore::Create(std::move(options)));
 }
 

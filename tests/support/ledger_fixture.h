@@ -17,6 +17,7 @@
 #include "common/storage/blob_store.h"
 #include "common/storage/database.h"
 #include "server/ledger/ledger_store.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
 #include "tributary/v1/plan.pb.h"
 
@@ -38,6 +39,7 @@ class LedgerFixture {
   storage::BlobStore& blobs() { return *blobs_; }
   const std::string& directory() const { return directory_.path(); }
   int64_t now() const { return options_.now_unix_ms; }
+  ManualClock& clock() { return clock_; }  // of the store's rates
 
   // Closes everything and opens it again from the directory, as a restart does.
   void Reopen();
@@ -66,6 +68,7 @@ class LedgerFixture {
 
   const Options options_;
   const TempDir directory_;
+  ManualClock clock_;
   std::unique_ptr<crypto::Issuer> authority_;
   std::unique_ptr<crypto::PrivateKey> receipt_key_;
   std::string receipt_certificate_pem_;

@@ -252,7 +252,7 @@ TEST_F(LocalTrainerTest, PlansAndInputsOutOfRangeAreRefused) {
   EXPECT_THAT(with([](auto* p) { p->set_epochs(0); }), StatusIs(kInvalid, HasSubstr("epochs")));
   EXPECT_THAT(with([](auto* p) { p->set_epochs(1001); }), StatusIs(kInvalid, HasSubstr("epochs")));
   EXPECT_THAT(with([](auto* p) { p->set_validation_split(1); }), StatusIs(kInvalid, HasSubstr("validation_split")));
-  EXPECT_THAT(with([](auto* p) { p->set_precision("bf16"); }), StatusIs(kInvalid, HasSubstr("precision")));
+  EXPECT_THAT(with([](auto* p) { p->set_precision("float16"); }), StatusIs(kInvalid, HasSubstr("precision")));
   EXPECT_THAT(with([](auto* p) { p->clear_optimizer(); }), StatusIs(kInvalid, HasSubstr("optimizer")));
   EXPECT_THAT(with([](auto* p) { p->clear_learning_rate(); }), StatusIs(kInvalid, HasSubstr("learning rate")));
   EXPECT_THAT(with([](auto* p) { p->set_weight_decay(-1); }), StatusIs(kInvalid));

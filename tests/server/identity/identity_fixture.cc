@@ -30,7 +30,7 @@ TestFederation::TestFederation(absl::Time now) : clock_(now), store_(MakeFakeIde
   options.audit = [this](const v1::AuditEntry& entry) {
     audit_.push_back(absl::StrCat(entry.actor(), " ", entry.action(), " ", entry.subject(), " ", entry.outcome()));
   };
-  options.on_client_revoked = [this](const std::string& id, const std::string& reason) {
+  options.on_ended = [this](identity::Role, const std::string& id, const std::string& reason) {
     revoked_.emplace_back(id, reason);
   };
   service_ = std::make_unique<identity::IdentityService>(std::move(options));

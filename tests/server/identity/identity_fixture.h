@@ -31,7 +31,7 @@ class TestFederation {
   identity::Endpoints& endpoints() { return endpoints_; }
   // "actor action subject outcome", in order.
   std::vector<std::string>& audit() { return audit_; }
-  // (client id, reason)
+  // (id of a client or operator, reason)
   std::vector<std::pair<std::string, std::string>>& revoked() { return revoked_; }
 
   identity::Principal Operator() const;

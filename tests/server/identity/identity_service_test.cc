@@ -318,6 +318,33 @@ TEST_F(IdentityServiceTest, RenewalChecksAgainThatTheClientIsActive) {
   EXPECT_EQ(federation_.audit().back(), "client/alice renew alice refused: no longer active");
 }
 
+TEST_F(IdentityServiceTest, OneIdentityCannotHaveCertificatesWithoutEnd) {
+  const TestFederation::Member alice = federation_.Join("alice"), bob = federation_.Join("bob");
+  ASSERT_OK_AND_ASSIGN(const Principal principal, Session(alice.response.certificate_pem()));
+  ASSERT_OK_AND_ASSIGN(const Principal other, Session(bob.response.certificate_pem()));
+  v1::RenewRequest request;
+  for (int i = 0; i < 16; ++i) {
+    request.set_csr_pem(NewRequest());
+    ASSERT_OK(service().Renew(request, principal));
+  }
+  request.set_csr_pem(NewRequest());
+  const size_t rows = federation_.audit().size();
+  EXPECT_THAT(service().Renew(request, principal), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(federation_.audit().size(), rows);
+  EXPECT_OK(service().Renew(request, other));
+  federation_.clock().Advance(absl::Minutes(30));
+  request.set_csr_pem(NewRequest());
+  EXPECT_OK(service().Renew(request, principal));
+}
+
+TEST_F(IdentityServiceTest, AReplacedOperatorIsCutLikeAClient) {
+  ASSERT_OK_AND_ASSIGN(const auto carol, Enrol(federation_.Invite("carol", false, "operator"), NewRequest()));
+  federation_.Invite("carol", /*replace=*/true, "operator");
+  EXPECT_THAT(federation_.revoked(), ElementsAre(Pair(carol.id(), "replaced by operator/local")));
+  ASSERT_OK(service().RevokeOperator("carol", federation_.Operator()));
+  EXPECT_THAT(federation_.revoked().back(), Pair(carol.id(), "revoked by operator/local"));
+}
+
 TEST_F(IdentityServiceTest, AMalformedRenewalIsSaidSo) {
   const TestFederation::Member alice = federation_.Join("alice");
   ASSERT_OK_AND_ASSIGN(const Principal principal, Session(alice.response.certificate_pem()));

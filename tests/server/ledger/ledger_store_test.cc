@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "server/ledger/history.h"
 #include "tests/support/ledger_fixture.h"
@@ -386,6 +388,60 @@ TEST_P(LedgerStoreTest, LinksLeadFromGenesisToHead) {
   ASSERT_OK_AND_ASSIGN(const auto one, store().ListLinks(run, 1, 1));
   ASSERT_EQ(one.size(), 1u);
   EXPECT_EQ(one[0].round, 1u);
+}
+
+TEST_P(LedgerStoreTest, OnePeerCannotFillTheAudit) {
+  const auto add = [&](const std::string& actor, const std::string& subject, const std::string& outcome, int times) {
+    v1::AuditEntry entry;
+    entry.set_actor(actor);
+    entry.set_action("try");
+    entry.set_subject(subject);
+    entry.set_outcome(outcome);
+    for (int i = 0; i < times; ++i) ASSERT_THAT(store().AddAudit(entry), IsOk());
+  };
+  const auto rows = [&](const std::string& actor) {
+    const auto all = store().ListAudit(10'000);
+    return std::count_if(all->begin(), all->end(), [&](const v1::AuditEntry& e) { return e.actor() == actor; });
+  };
+  add("client/a", "", "refused: no", 130);
+  add("client/b", "", "refused: no", 2);
+  add("operator/local", "", "refused: no", 130);
+  add("stranger/1.2.3.4:5", "x", "refused: no", 60);
+  add("stranger/1.2.3.4:6", "y", "refused: no", 60);
+  add("stranger/1.2.3.4:7", "berlin", "ok", 1);
+  EXPECT_EQ(rows("client/a"), 100);
+  EXPECT_EQ(rows("client/b"), 2);
+  EXPECT_EQ(rows("operator/local"), 130);
+  EXPECT_EQ(rows("stranger/1.2.3.4:5") + rows("stranger/1.2.3.4:6"), 100) << "a port is cheap";
+  EXPECT_EQ(rows("stranger/1.2.3.4:7"), 1) << "who joined is told whatever the others do";
+
+  ASSERT_THAT(store().TellLeftOut(), IsOk());
+  ASSERT_THAT(store().TellLeftOut(), IsOk());
+  EXPECT_EQ(rows("coordinator"), 2) << "once each";
+  const auto newest = store().ListAudit(2);
+  EXPECT_EQ(newest->at(0).subject() + ": " + newest->at(0).outcome(), "strangers: 20 rows of the audit");
+  EXPECT_EQ(newest->at(1).subject() + ": " + newest->at(1).outcome(), "client/a: 30 rows of the audit");
+  ledger_.clock().Advance(absl::Seconds(30));
+  add("client/a", "", "refused: no", 5);
+  EXPECT_EQ(rows("client/a"), 101);
+}
+
+TEST_P(LedgerStoreTest, OneClientCannotFillTheEvents) {
+  const auto rows = [&](const std::string& client) {
+    int64_t count = 0;
+    EXPECT_TRUE(ledger_.database()
+                    .QueryOne("SELECT count(*) FROM events WHERE client_id = ?1", {client},
+                              [&](const storage::Row& row) { count = row.Int(0); })
+                    .ok());
+    return count;
+  };
+  for (int i = 0; i < 130; ++i) ASSERT_THAT(store().AddEvent("r", 1, "c00", "late_change", "x", 1), IsOk());
+  ASSERT_THAT(store().AddEvent("r", 1, "c01", "late_change", "x", 1), IsOk());
+  EXPECT_EQ(rows("c00"), 100);
+  EXPECT_EQ(rows("c01"), 1);
+  ASSERT_THAT(store().TellLeftOut(), IsOk());
+  const auto newest = store().ListAudit(1);
+  EXPECT_EQ(newest->at(0).subject() + ": " + newest->at(0).outcome(), "c00: 30 events");
 }
 
 TEST_P(LedgerStoreTest, TheAuditCountsUpAndListsNewestFirst) {

@@ -5,6 +5,8 @@
 
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
+#include "common/rpc/credentials.h"
+#include "common/rpc/enrolment_client.h"
 #include "common/rpc/limits.h"
 #include "server/service/endpoints_file.h"
 #include "server/service/socket_listener.h"
@@ -121,6 +123,45 @@ TEST_F(OperatorTest, ARevokedClientIsListedAndAudited) {
   EXPECT_THAT(Audited(), ::testing::Contains("operator/local client.revoke ok"));
   revoke.set_name("nobody");
   EXPECT_EQ(op().RevokeClient(MakeContext().get(), revoke, &document).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(OperatorTest, ReplacingAnOperatorCutsItsStreamsWithinASecond) {
+  const auto invite = [this](bool replace) {
+    v1::InviteRequest request;
+    request.set_name("carol");
+    request.set_role("operator");
+    request.set_replace(replace);
+    v1::Invitation invitation;
+    EXPECT_TRUE(op().Invite(MakeContext().get(), request, &invitation).ok());
+    return invitation.invitation();
+  };
+  rpc::JoinOptions as_operator;
+  as_operator.role = crypto::InvitedRole::kOperator;
+  const std::string root = directory_.File("carol");
+  ASSERT_OK(rpc::JoinFederation(invite(false), root, as_operator, Clock::System()));
+  ASSERT_OK_AND_ASSIGN(const auto channel,
+                       rpc::OpenChannel(coordinator_->MainEndpoint(), crypto::CredentialDirectory(root)));
+  const auto carol = v1::OperatorService::NewStub(channel);
+
+  v1::WatchRunRequest watch;
+  watch.set_run(MustStartRun(MakePlan()));
+  const auto watch_context = MakeContext(), put_context = MakeContext();
+  const auto events = carol->WatchRun(watch_context.get(), watch);
+  v1::RunEvent event;
+  ASSERT_TRUE(events->Read(&event));
+  v1::PutModelResponse put;
+  const auto parts = carol->PutModel(put_context.get(), &put);
+
+  const auto began = std::chrono::steady_clock::now();
+  invite(true);
+  while (events->Read(&event)) {
+  }
+  EXPECT_EQ(events->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_FALSE(parts->Finish().ok());  // without a word from us
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(1));
+  v1::Status status;
+  EXPECT_EQ(carol->GetStatus(MakeContext().get(), {}, &status).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_TRUE(op().GetStatus(MakeContext().get(), {}, &status).ok()) << "the other operator goes on";
 }
 
 TEST_F(OperatorTest, TheInitialModelIsExportedInParts) {

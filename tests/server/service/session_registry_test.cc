@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include "server/service/live_calls.h"
-#include "server/service/upload_slots.h"
 #include "tests/support/manual_clock.h"
 
 namespace tributary::service {
@@ -50,6 +49,45 @@ TEST_F(SessionRegistryTest, CandidatesAreOnlineWhileTheyHaveASession) {
   EXPECT_FALSE((*all)[1].online);
   EXPECT_TRUE(registry_.Close("c-1", session));
   EXPECT_FALSE((*registry_.Candidates())[0].online);
+}
+
+TEST_F(SessionRegistryTest, AStreamWithoutAHelloIsSilent) {
+  registry_.Expect("c-1", first_);
+  EXPECT_FALSE(registry_.IsOnline("c-1"));
+  clock_.Advance(absl::Seconds(15));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->ended.ok());
+  clock_.Advance(absl::Milliseconds(1));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(absl::IsUnavailable(first_->ended));
+  clock_.Advance(absl::Seconds(1));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->cancelled);
+}
+
+TEST_F(SessionRegistryTest, AHelloOrAnEndTakesANewcomerOffTheList) {
+  registry_.Expect("c-1", first_);
+  registry_.Expect("c-2", second_);
+  Open("c-1", first_);
+  registry_.Forget(second_.get());
+  clock_.Advance(absl::Seconds(14));
+  registry_.Touch("c-1", 1);
+  clock_.Advance(absl::Seconds(14));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->ended.ok());
+  EXPECT_TRUE(second_->ended.ok());
+}
+
+TEST_F(SessionRegistryTest, OfOneClientTwoNewcomersMayWait) {
+  const auto third = std::make_shared<FakeSink>();
+  registry_.Expect("c-1", first_);
+  registry_.Expect("c-2", std::make_shared<FakeSink>());
+  registry_.Expect("c-1", second_);
+  EXPECT_TRUE(first_->ended.ok());
+  registry_.Expect("c-1", third);
+  EXPECT_TRUE(absl::IsAborted(first_->ended));
+  EXPECT_TRUE(second_->ended.ok());
+  EXPECT_TRUE(third->ended.ok());
 }
 
 TEST_F(SessionRegistryTest, TheEndOfAReplacedSessionChangesNothing) {
@@ -119,22 +157,6 @@ TEST(LiveCallsTest, ACutReachesAllCallsOfOneIdentityAndIsRepeatedHarder) {
   EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!"));
   EXPECT_EQ(live.CutExpired(100), 1);
   EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!", "c"));
-}
-
-TEST(UploadSlotsTest, FewAreReadAtOnceAndTheRestTakeTurns) {
-  UploadSlots slots(1, 1);
-  std::vector<int> ran;
-  EXPECT_TRUE(slots.Enter([&] { ran.push_back(1); }));
-  EXPECT_TRUE(slots.Enter([&] { ran.push_back(2); }));
-  EXPECT_TRUE(slots.Full());
-  EXPECT_FALSE(slots.Enter([&] { ran.push_back(3); }));
-  EXPECT_THAT(ran, ::testing::ElementsAre(1));
-  slots.Leave();
-  EXPECT_THAT(ran, ::testing::ElementsAre(1, 2));
-  EXPECT_FALSE(slots.Full());
-  slots.Leave();
-  EXPECT_TRUE(slots.Enter([&] { ran.push_back(4); }));
-  EXPECT_THAT(ran, ::testing::ElementsAre(1, 2, 4));
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // The long session, roles and revocation, over real mutual TLS.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "common/rpc/limits.h"
 #include "tests/server/service/federation_fixture.h"
@@ -103,6 +105,44 @@ TEST_F(SessionTest, ASilentSessionEnds) {
   v1::CoordinatorMessage none;
   EXPECT_FALSE(client->Read(&none));
   EXPECT_EQ(client->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(SessionTest, ASessionThatNeverSaysHelloEndsToo) {
+  const auto client = Enrol("berlin");
+  coordinator_.reset();
+  options_.heartbeat = absl::Milliseconds(100);
+  StartCoordinator();
+  client->Reconnect();
+  const auto context = MakeContext();
+  const auto stream = client->stub().OpenSession(context.get());
+  v1::CoordinatorMessage none;
+  EXPECT_FALSE(stream->Read(&none));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(SessionTest, AClientCannotKeepManyStreamsThatSayNothing) {
+  const auto client = Enrol("berlin");
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReaderWriter<v1::ClientMessage, v1::CoordinatorMessage>>> streams;
+  for (int i = 0; i < 3; ++i) {
+    contexts.push_back(MakeContext());
+    streams.push_back(client->stub().OpenSession(contexts.back().get()));
+  }
+  // Which of them came first is not ours to say: one of the three ends, and the others can still begin.
+  std::atomic<int> ended{0};
+  std::vector<std::thread> readers;
+  for (auto& stream : streams) {
+    readers.emplace_back([&ended, &stream] {
+      v1::CoordinatorMessage none;
+      while (stream->Read(&none)) {
+      }
+      if (stream->Finish().error_code() == grpc::StatusCode::ABORTED) ++ended;
+    });
+  }
+  while (ended == 0) std::this_thread::yield();
+  for (const auto& context : contexts) context->TryCancel();
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(ended, 1);
 }
 
 TEST_F(SessionTest, RevocationEndsALiveSessionWithinASecond) {

@@ -309,6 +309,90 @@ TEST_F(TransferTest, BytesDamagedInBetweenAreSentAgainNotRefused) {
   EXPECT_TRUE(done.has_receipt()) << done.ShortDebugString();
 }
 
+TEST_F(TransferTest, RefusedAnnouncementsCannotFillTheAudit) {
+  Begin();
+  v1::TrainTask unknown = task_;
+  unknown.set_task_id("no-such-task");
+  const v1::BeginUploadRequest request = client_->Announce(unknown, client_->MakeUpdate());
+  for (int i = 0; i < 120; ++i) {
+    v1::BeginUploadResponse begun;
+    ASSERT_TRUE(client_->BeginUpload(request, &begun).ok());
+    ASSERT_EQ(begun.rejected().code(), "not_invited");
+  }
+  RestartCoordinator();  // a stop tells what was left out
+  v1::ListAuditRequest list;
+  list.set_limit(1000);
+  v1::AuditList audit;
+  ASSERT_TRUE(op().ListAudit(MakeContext().get(), list, &audit).ok());
+  int written = 0, left_out = 0;
+  for (const v1::AuditEntry& entry : audit.entries()) {
+    if (entry.action() == "update.upload") ++written;
+    if (entry.action() == "rows.left_out" && entry.subject() == "client/berlin") left_out += std::stoi(entry.outcome());
+  }
+  EXPECT_GE(written, 100);
+  EXPECT_GT(left_out, 0);
+  EXPECT_EQ(written + left_out, 120);
+}
+
+// ---- slots
+
+TEST_F(TransferTest, ASilentUploadLosesItsPlaceAndGoesOnLater) {
+  coordinator_.reset();
+  options_.upload_silence = absl::Milliseconds(200);
+  StartCoordinator();
+  Begin(kLarge);
+  const std::string update = client_->MakeUpdate();
+  const std::string id = MustBegin(update).ticket().upload_id();
+  for (const bool with_a_chunk : {false, true}) {
+    SCOPED_TRACE(with_a_chunk);
+    const auto context = MakeContext();
+    v1::UploadUpdateResponse none;
+    const auto writer = client_->stub().UploadUpdate(context.get(), &none);
+    v1::UploadChunk chunk;
+    chunk.set_upload_id(id);
+    chunk.set_data(update.substr(0, rpc::kChunkBytes));
+    if (with_a_chunk) {
+      ASSERT_TRUE(writer->Write(chunk));
+    }
+    const grpc::Status ended = writer->Finish();  // without a word from us
+    EXPECT_EQ(ended.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << ended.error_message();
+    EXPECT_THAT(ended.error_message(), ::testing::HasSubstr("announce it again"));
+  }
+  const v1::BeginUploadResponse again = MustBegin(update);
+  EXPECT_EQ(again.ticket().offset(), static_cast<uint64_t>(rpc::kChunkBytes)) << "what came is kept";
+  v1::UploadUpdateResponse done;
+  ASSERT_TRUE(client_->Upload(id, update, again.ticket().offset(), &done).ok());
+  EXPECT_TRUE(done.has_receipt()) << done.ShortDebugString();
+}
+
+TEST_F(TransferTest, OneClientCannotTakeThePlacesOfAll) {
+  client_ = Enrol("berlin");
+  const auto other = Enrol("paris");
+  client_->MustOpen();
+  other->MustOpen();
+  run_ = MustStartRun(MakePlan({}, 2));
+  task_ = client_->NextTask();
+  struct Silent {
+    std::unique_ptr<grpc::ClientContext> context = MakeContext();
+    v1::UploadUpdateResponse response;
+    std::unique_ptr<grpc::ClientWriter<v1::UploadChunk>> writer;
+  };
+  std::vector<Silent> silent(2);
+  for (Silent& s : silent) s.writer = client_->stub().UploadUpdate(s.context.get(), &s.response);
+  while (MustBegin(client_->MakeUpdate()).ticket().retry_after_ms() == 0) std::this_thread::yield();  // both are in
+  v1::UploadUpdateResponse none;
+  const grpc::Status third = client_->Upload("any", client_->MakeUpdate(), 0, &none);
+  EXPECT_EQ(third.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << third.error_message();
+  EXPECT_TRUE(other->MustUpload(other->NextTask(), other->MakeUpdate()).has_record());
+
+  for (Silent& s : silent) {  // hanging up gives the places back
+    s.context->TryCancel();
+    s.writer->Finish();
+  }
+  while (MustBegin(client_->MakeUpdate()).ticket().retry_after_ms() != 0) std::this_thread::yield();
+  EXPECT_TRUE(client_->MustUpload(task_, client_->MakeUpdate()).has_record());
+}
+
 TEST_F(TransferTest, AnUpdateForAStoppedRunIsNotNeeded) {
   Begin();
   v1::StopRunRequest stop;
