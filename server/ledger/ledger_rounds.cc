@@ -232,7 +232,7 @@ absl::StatusOr<uint64_t> LedgerStore::DropRevoked(const std::string& run, uint64
       const int64_t dropped,
       database().Change("UPDATE contributions SET state = 'dropped', reason = 'revoked: the client is not active' "
                         "WHERE run_id = ?1 AND round = ?2 AND state IN ('invited', 'accepted_task') AND "
-                        "client_id NOT IN (SELECT id FROM clients WHERE state = 'active') AND "
+                        "NOT EXISTS (SELECT 1 FROM clients WHERE id = client_id AND clients.state = 'active') AND "
                         "(SELECT state FROM rounds WHERE run_id = ?1 AND round = ?2) NOT IN ('committed', 'abandoned')",
                         {run, round}));
   return static_cast<uint64_t>(dropped);
