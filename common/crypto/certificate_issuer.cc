@@ -1,5 +1,7 @@
 #include "common/crypto/certificate_issuer.h"
 
+#include <memory>
+
 #include "absl/strings/str_cat.h"
 #include "common/crypto/openssl_handles.h"
 
@@ -11,6 +13,9 @@ struct Usage {
   const char* key_usage;
   const char* extended_key_usage;  // null: none
 };
+
+using ExtendedUsagePtr = std::unique_ptr<EXTENDED_KEY_USAGE, Freer<EXTENDED_KEY_USAGE_free>>;
+using ObjectPtr = std::unique_ptr<ASN1_OBJECT, Freer<ASN1_OBJECT_free>>;
 
 Usage UsageOf(CertificateUse use) {
   switch (use) {
@@ -26,6 +31,16 @@ Usage UsageOf(CertificateUse use) {
       return {"critical,CA:FALSE", "critical,digitalSignature", "2.25.202411232011543210"};
   }
   return {};
+}
+
+// Whether `wanted` (null: none) is the one extended usage that there is.
+bool HasExtendedUsage(const X509* certificate, const char* wanted) {
+  const ExtendedUsagePtr usages(
+      static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(certificate, NID_ext_key_usage, nullptr, nullptr)));
+  if (usages == nullptr || wanted == nullptr) return usages == nullptr && wanted == nullptr;
+  const ObjectPtr object(OBJ_txt2obj(wanted, 0));
+  return object != nullptr && sk_ASN1_OBJECT_num(usages.get()) == 1 &&
+         OBJ_cmp(sk_ASN1_OBJECT_value(usages.get(), 0), object.get()) == 0;
 }
 
 absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
@@ -125,6 +140,16 @@ absl::StatusOr<Certificate> SelfSign(const PrivateKey& key, const CertificateTer
 
 absl::StatusOr<Certificate> Issue(const Issuer& issuer, const PublicKey& subject, const CertificateTerms& terms) {
   return Make(subject, terms, issuer.certificate.handle().x509.get(), issuer.key);
+}
+
+bool IsMadeFor(const Certificate& certificate, CertificateUse use) {
+  X509* const x509 = certificate.handle().x509.get();
+  const bool authority = use == CertificateUse::kAuthority;
+  const uint32_t key_usage = authority ? KU_KEY_CERT_SIGN | KU_CRL_SIGN : KU_DIGITAL_SIGNATURE;
+  const bool is_made_for = X509_check_ca(x509) == (authority ? 1 : 0) && X509_get_key_usage(x509) == key_usage &&
+                           HasExtendedUsage(x509, UsageOf(use).extended_key_usage);
+  ForgetOpenSslErrors();
+  return is_made_for;
 }
 
 }  // namespace tributary::crypto

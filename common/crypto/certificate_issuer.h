@@ -39,6 +39,8 @@ struct Issuer {
 absl::StatusOr<Certificate> SelfSign(const PrivateKey& key, const CertificateTerms& terms);
 // INVALID_ARGUMENT when the terms cannot be spelled (an address that is none, an empty lifetime).
 absl::StatusOr<Certificate> Issue(const Issuer& issuer, const PublicKey& subject, const CertificateTerms& terms);
+// Whether the certificate is of this kind: its constraints and usages are exactly those that Issue gives it.
+bool IsMadeFor(const Certificate& certificate, CertificateUse use);
 
 }  // namespace tributary::crypto
 

@@ -65,6 +65,10 @@ absl::Status CheckMetrics(const v1::UpdateMetrics& m) {
     return Reject(kBadMetrics, "validation_accuracy is outside [0, 1]");
   }
   if (!IsMeasure(m.update_norm())) return Reject(kBadMetrics, "update_norm is not a norm");
+  // "Negative" in a language without unsigned integers, as for examples; the ledger's integers are signed.
+  for (const uint64_t count : {m.validation_examples(), m.steps(), m.queue_ms(), m.download_ms(), m.train_ms()}) {
+    if (count > INT64_MAX) return Reject(kBadMetrics, "a count or time is negative");
+  }
   if (!IsEngine(m.engine())) return Reject(kBadMetrics, "engine is not at most 64 printable characters");
   return absl::OkStatus();
 }

@@ -37,7 +37,7 @@ std::string CanonicalBytes(const v1::Receipt& receipt);
 absl::Status CheckWellFormed(const v1::UpdateRecord& record);
 
 // Reads and checks the metrics bytes: at most 4096, a message, losses and norm finite and not negative, accuracy within
-// [0, 1], engine at most 64 printable characters. bad_metrics.
+// [0, 1], counts and times below 2^63, engine at most 64 printable characters. bad_metrics.
 absl::StatusOr<v1::UpdateMetrics> ParseMetrics(const std::string& bytes);
 
 }  // namespace tributary::update

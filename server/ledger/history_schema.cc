@@ -201,4 +201,17 @@ CREATE TRIGGER audit_frozen_delete BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit is never deleted'); END;
 )sql";
 
+// A run's genesis record has the digest of its authority's certificate; here is the certificate itself, so that a
+// history can be checked without any other file. A coordinator stores its own when it starts.
+const std::string_view kAuthoritiesSchema = R"sql(
+CREATE TABLE authorities (                    -- what runs.ca_certificate_sha256 names
+  sha256 TEXT NOT NULL PRIMARY KEY CHECK (length(sha256) = 64),  -- of the DER
+  pem TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER authorities_frozen_update BEFORE UPDATE ON authorities
+BEGIN SELECT RAISE(ABORT, 'authorities are never changed'); END;
+CREATE TRIGGER authorities_frozen_delete BEFORE DELETE ON authorities
+BEGIN SELECT RAISE(ABORT, 'authorities are never deleted'); END;
+)sql";
+
 }  // namespace tributary::ledger

@@ -1,5 +1,5 @@
-// Schema 2 of ledger.db: runs, rounds, contributions, updates, records, and what else happened. Documented for people
-// who run SQL on it in docs/reference/database.md.
+// Schemas 2 and 3 of ledger.db: runs, rounds, contributions, updates, records, and what else happened; then the
+// authorities that the runs name. Documented for people who run SQL on it in docs/reference/database.md.
 #ifndef TRIBUTARY_SERVER_LEDGER_HISTORY_SCHEMA_H_
 #define TRIBUTARY_SERVER_LEDGER_HISTORY_SCHEMA_H_
 
@@ -8,6 +8,7 @@
 namespace tributary::ledger {
 
 extern const std::string_view kHistorySchema;
+extern const std::string_view kAuthoritiesSchema;
 
 }  // namespace tributary::ledger
 

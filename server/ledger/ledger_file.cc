@@ -20,9 +20,10 @@ storage::Database::Options LedgerOptions(bool read_only) {
 }  // namespace
 
 std::span<const storage::Migration> LedgerMigrations() {
-  static const std::array<storage::Migration, 2> migrations = {{
+  static const std::array<storage::Migration, 3> migrations = {{
       {1, "identity", kIdentityMigrationSql},
       {2, "history", kHistorySchema},
+      {3, "authorities", kAuthoritiesSchema},
   }};
   return migrations;
 }

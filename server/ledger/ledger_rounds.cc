@@ -195,36 +195,47 @@ absl::StatusOr<RunRow> LedgerStore::CommitRound(const std::string& run, uint64_t
 }
 
 // The transition itself, inside a transaction of the caller's.
-absl::Status LedgerStore::AbandonInside(const RunRow& run, uint64_t round, const std::string& reason,
-                                        const std::string& open_rows_become, const RoundTimes& times,
+absl::Status LedgerStore::AbandonInside(const std::string& run, uint64_t round, const rounds::Abandonment& why,
                                         int64_t now_unix_ms) {
   Database& db = database();
-  const std::string& id = run.run.id();
-  TRB_ASSIGN_OR_RETURN(const RoundRow row, SelectRound(db, id, round));
+  TRB_ASSIGN_OR_RETURN(const RoundRow row, SelectRound(db, run, round));
   if (IsClosed(row.round.state())) return WrongState(row, "abandoned");
-  TRB_RETURN_IF_ERROR(CloseOpenRows(db, id, round, open_rows_become, reason));
-  TRB_RETURN_IF_ERROR(
-      Advance(db, id, round, "abandoned",
-              "UPDATE rounds SET state = 'abandoned', reason = ?3, model_sha256 = base_model_sha256, "
-              "select_ms = max(select_ms, ?4), train_ms = max(train_ms, ?5), total_ms = ?6, "
-              "overhead_ms = ?7, closed_unix_ms = ?8 WHERE run_id = ?1 AND round = ?2",
-              {id, round, reason, times.select_ms, times.train_ms, times.total_ms, times.overhead_ms, now_unix_ms}));
-  TRB_ASSIGN_OR_RETURN(const std::string record, AppendRecord(id, round, row.previous_record_sha256));
+  if (why.accepted && *why.accepted != row.round.accepted()) {
+    return absl::AbortedError(absl::StrCat("round ", round, " has ", row.round.accepted(), " updates by now, not the ",
+                                           *why.accepted, " that it was judged by"));
+  }
+  TRB_RETURN_IF_ERROR(CloseOpenRows(db, run, round, why.open_rows_become, why.reason));
+  TRB_RETURN_IF_ERROR(Advance(db, run, round, "abandoned",
+                              "UPDATE rounds SET state = 'abandoned', reason = ?3, model_sha256 = base_model_sha256, "
+                              "select_ms = max(select_ms, ?4), train_ms = max(train_ms, ?5), total_ms = ?6, "
+                              "overhead_ms = ?7, closed_unix_ms = ?8 WHERE run_id = ?1 AND round = ?2",
+                              {run, round, why.reason, why.times.select_ms, why.times.train_ms, why.times.total_ms,
+                               why.times.overhead_ms, now_unix_ms}));
+  TRB_ASSIGN_OR_RETURN(const std::string record, AppendRecord(run, round, row.previous_record_sha256));
   return db.Run("UPDATE runs SET head_sha256 = ?2, abandoned_in_a_row = abandoned_in_a_row + 1 WHERE id = ?1",
-                {id, record});
+                {run, record});
 }
 
-absl::StatusOr<RunRow> LedgerStore::AbandonRound(const std::string& run, uint64_t round, const std::string& reason,
-                                                 const std::string& open_rows_become, const RoundTimes& times,
+absl::StatusOr<RunRow> LedgerStore::AbandonRound(const std::string& run, uint64_t round, const rounds::Abandonment& why,
                                                  int64_t now_unix_ms) {
   Database& db = database();
   TRB_ASSIGN_OR_RETURN(auto transaction, Transaction::Begin(db));
-  TRB_ASSIGN_OR_RETURN(const RunRow before, SelectRun(db, run));
-  TRB_RETURN_IF_ERROR(AbandonInside(before, round, reason, open_rows_become, times, now_unix_ms));
+  TRB_RETURN_IF_ERROR(AbandonInside(run, round, why, now_unix_ms));
   TRB_ASSIGN_OR_RETURN(RunRow after, SelectRun(db, run));
   TRB_RETURN_IF_ERROR(transaction->Commit());
   TidyUpdates(run, round, now_unix_ms);
   return after;
+}
+
+absl::StatusOr<uint64_t> LedgerStore::DropRevoked(const std::string& run, uint64_t round) {
+  TRB_ASSIGN_OR_RETURN(
+      const int64_t dropped,
+      database().Change("UPDATE contributions SET state = 'dropped', reason = 'revoked: the client is not active' "
+                        "WHERE run_id = ?1 AND round = ?2 AND state IN ('invited', 'accepted_task') AND "
+                        "NOT EXISTS (SELECT 1 FROM clients WHERE id = client_id AND clients.state = 'active') AND "
+                        "(SELECT state FROM rounds WHERE run_id = ?1 AND round = ?2) NOT IN ('committed', 'abandoned')",
+                        {run, round}));
+  return static_cast<uint64_t>(dropped);
 }
 
 }  // namespace tributary::ledger

@@ -36,14 +36,15 @@ absl::StatusOr<v1::RunPlan> ParsePlan(const NewRun& run) {
   return plan;
 }
 
-absl::Status InsertRun(Database& database, const NewRun& run, const v1::RunPlan& plan, const Signer& signer) {
+absl::Status InsertRun(Database& database, const NewRun& run, const v1::RunPlan& plan, const Signer& signer,
+                       const std::string& ca_certificate_sha256) {
   return database.Run(
       "INSERT INTO runs (id, name, federation, state, rounds_total, seed, plan, plan_sha256, keep_updates, "
       "receipt_certificate_pem, ca_certificate_sha256, initial_model_sha256, model_sha256, created_unix_ms) "
       "VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)",
       {run.id, plan.name(), signer.federation, plan.rounds(), absl::StrCat(plan.seed()), Bytes{run.plan_bytes},
-       crypto::Sha256Hex(run.plan_bytes), plan.keep_updates(), signer.receipt_certificate_pem,
-       signer.ca_certificate_sha256, run.initial_model_sha256, run.now_unix_ms});
+       crypto::Sha256Hex(run.plan_bytes), plan.keep_updates(), signer.receipt_certificate_pem, ca_certificate_sha256,
+       run.initial_model_sha256, run.now_unix_ms});
 }
 
 // Whose rate an audit row counts against; empty: nobody's, it was an operator or the coordinator itself. Addresses are
@@ -108,7 +109,7 @@ absl::StatusOr<RunRow> LedgerStore::CreateRun(const NewRun& run) {
   TRB_ASSIGN_OR_RETURN(const std::string before, FindRequest(db, run.request_id));
   if (!before.empty()) return SelectRun(db, before);
   TRB_ASSIGN_OR_RETURN(const v1::RunPlan plan, ParsePlan(run));
-  const absl::Status inserted = InsertRun(db, run, plan, options_.signer);
+  const absl::Status inserted = InsertRun(db, run, plan, options_.signer, ca_certificate_sha256_);
   if (absl::IsAlreadyExists(inserted)) return absl::AlreadyExistsError(absl::StrCat("there is a run ", run.id));
   TRB_RETURN_IF_ERROR(inserted);
   if (!run.request_id.empty()) {
@@ -169,11 +170,9 @@ absl::Status LedgerStore::SetRunState(const std::string& id, const std::string& 
         absl::StrCat("run ", id, " is ", run.run.state(), ": it cannot become ", EscapeForLog(state, 40)));
   if (!IsActive(state)) {
     TRB_ASSIGN_OR_RETURN(const auto open, GetOpenRound(id));
-    rounds::RoundTimes times;
-    if (open) times.total_ms = open->selecting_elapsed_ms + open->training_elapsed_ms;
-    if (open)
-      TRB_RETURN_IF_ERROR(AbandonInside(run, open->round.round(), absl::StrCat("run_ended: ", reason), "not_needed",
-                                        times, now_unix_ms));
+    rounds::Abandonment why{.reason = absl::StrCat("run_ended: ", reason), .open_rows_become = "not_needed"};
+    if (open) why.times.total_ms = open->selecting_elapsed_ms + open->training_elapsed_ms;
+    if (open) TRB_RETURN_IF_ERROR(AbandonInside(id, open->round.round(), why, now_unix_ms));
   }
   TRB_RETURN_IF_ERROR(
       db.Run("UPDATE runs SET state = ?2, reason = ?3, ended_unix_ms = ?4, "

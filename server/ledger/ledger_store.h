@@ -25,7 +25,7 @@
 
 namespace tributary::ledger {
 
-// The whole schema of ledger.db: 1 identity, 2 history.
+// The whole schema of ledger.db: 1 identity, 2 history, 3 authorities.
 std::span<const storage::Migration> LedgerMigrations();
 
 // DIR/ledger.db
@@ -39,9 +39,9 @@ absl::StatusOr<std::unique_ptr<storage::Database>> OpenLedgerReadOnly(const std:
 
 // Who signs receipts and records.
 struct Signer {
-  std::string federation;               // id
-  std::string receipt_certificate_pem;  // of the key behind `sign`
-  std::string ca_certificate_sha256;
+  std::string federation;                                                     // id
+  std::string receipt_certificate_pem;                                        // of the key behind `sign`
+  std::string ca_certificate_pem;                                             // the authority that issued it
   std::function<absl::StatusOr<std::string>(std::string_view message)> sign;  // ECDSA P-256 over SHA-256, DER
 };
 
@@ -58,7 +58,8 @@ class LedgerStore final : public rounds::RunStore {
     // fill the disk. Rows beyond it are counted instead (TellLeftOut).
     TokenBuckets::Rate peer_rows = {.burst = 100, .one_each = absl::Seconds(30)};
   };
-  // Finishes deletions of blobs that a crash interrupted.
+  // Keeps the authority's certificate, finishes deletions that a crash interrupted, and removes the blobs that no row
+  // names: their writer was killed in between. So nobody else may write blobs before it has returned.
   static absl::StatusOr<std::unique_ptr<LedgerStore>> Create(Options options);
 
   // ---- rounds::RunStore
@@ -87,9 +88,9 @@ class LedgerStore final : public rounds::RunStore {
   absl::StatusOr<rounds::RunRow> CommitRound(const std::string& run, uint64_t round,
                                              const rounds::RoundEvaluation& evaluation, const rounds::RoundTimes& times,
                                              int64_t now_unix_ms) override;
-  absl::StatusOr<rounds::RunRow> AbandonRound(const std::string& run, uint64_t round, const std::string& reason,
-                                              const std::string& open_rows_become, const rounds::RoundTimes& times,
+  absl::StatusOr<rounds::RunRow> AbandonRound(const std::string& run, uint64_t round, const rounds::Abandonment& why,
                                               int64_t now_unix_ms) override;
+  absl::StatusOr<uint64_t> DropRevoked(const std::string& run, uint64_t round) override;
   absl::StatusOr<Task> FindTask(const std::string& task_id) override;
   absl::StatusOr<std::optional<v1::Receipt>> FindReceipt(const std::string& task_id) override;
   absl::StatusOr<std::vector<Link>> ListLinks(const std::string& run, uint64_t from, uint64_t to) override;
@@ -113,19 +114,21 @@ class LedgerStore final : public rounds::RunStore {
   storage::Database& database() { return *options_.database; }
 
  private:
-  explicit LedgerStore(Options options)
+  LedgerStore(Options options, std::string ca_certificate_sha256)
       : options_(std::move(options)),
+        ca_certificate_sha256_(std::move(ca_certificate_sha256)),
         audit_rate_(options_.peer_rows, options_.clock),
         event_rate_(options_.peer_rows, options_.clock) {}
 
   absl::StatusOr<std::string> AppendRecord(const std::string& run, uint64_t round, const std::string& previous_record);
-  absl::Status AbandonInside(const rounds::RunRow& run, uint64_t round, const std::string& reason,
-                             const std::string& open_rows_become, const rounds::RoundTimes& times, int64_t now_unix_ms);
+  absl::Status AbandonInside(const std::string& run, uint64_t round, const rounds::Abandonment& why,
+                             int64_t now_unix_ms);
   absl::StatusOr<v1::Receipt> StoreUpdate(const rounds::Acceptance& acceptance, const std::string& previous_record);
   void DropRefusedBlob(const std::string& sha256);
   void TidyUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);
 
   const Options options_;
+  const std::string ca_certificate_sha256_;
   TokenBuckets audit_rate_, event_rate_;  // lock themselves; by actor, by client id
 };
 

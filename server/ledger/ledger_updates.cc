@@ -49,6 +49,22 @@ absl::Status CheckBelongs(const v1::UpdateRecord& record, const Invited& invited
       absl::StrCat("the record names another run, round or client than task ", EscapeForLog(record.task_id(), 80)));
 }
 
+// Issued certificates are kept for good, so a history can be checked later against the one that was good now. The
+// client signs anew with its newest certificate whenever it announces an update.
+absl::Status CheckCertificate(Database& database, const v1::UpdateRecord& record, int64_t now_unix_ms) {
+  int64_t not_before = 0, not_after = 0;
+  TRB_ASSIGN_OR_RETURN(const bool found,
+                       database.QueryOne("SELECT not_before_unix_ms, not_after_unix_ms FROM certificates "
+                                         "WHERE sha256 = ?1 AND client_id = ?2",
+                                         {record.certificate_sha256(), record.client_id()}, [&](const Row& row) {
+                                           not_before = row.Int(0);
+                                           not_after = row.Int(1);
+                                         }));
+  if (!found) return absl::InvalidArgumentError("the record names a certificate that was not issued to its client");
+  if (not_before <= now_unix_ms && now_unix_ms <= not_after) return absl::OkStatus();
+  return absl::UnavailableError("the certificate that signed the update is not valid now: sign and announce it again");
+}
+
 // Why a new update is not taken; kAccepted when it is.
 AcceptResult::Kind Decide(const Invited& invited) {
   using Kind = AcceptResult::Kind;
@@ -155,6 +171,7 @@ absl::StatusOr<AcceptResult> LedgerStore::AcceptUpdate(const Acceptance& accepta
   if (result.kind == AcceptResult::Kind::kAccepted) {
     if (options_.blobs != nullptr && !options_.blobs->Contains(record.update_sha256()))
       return absl::UnavailableError("the update's bytes are not here (any more): upload them again");
+    TRB_RETURN_IF_ERROR(CheckCertificate(database(), record, acceptance.now_unix_ms));
     TRB_ASSIGN_OR_RETURN(result.receipt, StoreUpdate(acceptance, invited.previous_record_sha256));
     TRB_RETURN_IF_ERROR(transaction->Commit());
     ++result.accepted;

@@ -1,8 +1,10 @@
-// How long update blobs stay. A deletion is noted and committed first, then the file goes, then that is noted: a crash
-// in between is finished at the next start, and verify can tell a deleted blob from a lost one. All of it happens
-// inside write transactions, as does accepting: an update whose bytes somebody sends again cannot lose them.
+// How long blobs stay. Models stay for good, updates as keep_updates says. A deletion is noted and committed first,
+// then the file goes, then that is noted: a crash in between is finished at the next start, and verify can tell a
+// deleted blob from a lost one. All of it happens inside write transactions, as does accepting: an update whose bytes
+// somebody sends again cannot lose them.
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
+#include "common/crypto/certificate.h"
 #include "server/ledger/ledger_rows.h"
 #include "server/ledger/ledger_store.h"
 
@@ -21,6 +23,12 @@ constexpr const char* kNeeded =
     "(runs.keep_updates = 'run' AND runs.state IN ('running', 'stalled')))) "
     "OR EXISTS (SELECT 1 FROM runs WHERE ?1 IN (initial_model_sha256, model_sha256)) "
     "OR EXISTS (SELECT 1 FROM rounds WHERE model_sha256 = ?1)";
+
+// Digests that any row has, needed or not. ?1 is the digest. A round's base model is the model of a round or run.
+constexpr const char* kNamed =
+    "SELECT EXISTS (SELECT 1 FROM updates WHERE update_sha256 = ?1) "
+    "OR EXISTS (SELECT 1 FROM rounds WHERE model_sha256 = ?1) "
+    "OR EXISTS (SELECT 1 FROM runs WHERE ?1 IN (initial_model_sha256, model_sha256))";
 
 absl::StatusOr<bool> IsNeeded(Database& database, const std::string& sha256) {
   TRB_ASSIGN_OR_RETURN(const int64_t needed, database.QueryInt(kNeeded, {sha256}));
@@ -77,13 +85,52 @@ absl::Status RemoveNoted(Database& database, storage::BlobStore& blobs) {
   return transaction->Commit();
 }
 
+// A crash may have come after a round or run ended, and before the deletions that this asks for were noted.
+absl::Status NoteForgotten(Database& database) {
+  std::vector<std::pair<std::string, int64_t>> ends;
+  TRB_RETURN_IF_ERROR(database.Query(
+      "SELECT id, max(ended_unix_ms, (SELECT ifnull(max(closed_unix_ms), 0) FROM rounds WHERE run_id = id)) FROM runs "
+      "WHERE keep_updates = 'round' OR (keep_updates = 'run' AND ended_unix_ms > 0)",
+      {}, [&](const Row& row) {
+        ends.emplace_back(row.Text(0), row.Int(1));
+        return absl::OkStatus();
+      }));
+  for (const auto& [run, end_unix_ms] : ends) TRB_RETURN_IF_ERROR(NoteUnneeded(database, run, 1, end_unix_ms));
+  return absl::OkStatus();
+}
+
+// Blobs are written before the row that names them: what no row names was on its way when the process was killed. The
+// update is sent again, the model is computed again.
+absl::Status SweepOrphans(Database& database, storage::BlobStore& blobs) {
+  uint64_t count = 0, bytes = 0;
+  TRB_ASSIGN_OR_RETURN(const std::vector<std::string> there, blobs.List());
+  for (const std::string& sha256 : there) {
+    TRB_ASSIGN_OR_RETURN(const int64_t named, database.QueryInt(kNamed, {sha256}));
+    if (named != 0) continue;
+    bytes += blobs.Size(sha256).value_or(0);
+    TRB_RETURN_IF_ERROR(blobs.Remove(sha256));
+    ++count;
+  }
+  if (count > 0) Log(LogLevel::kInfo, "orphan_blobs_removed", {{"count", count}, {"bytes", bytes}});
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Create(Options options) {
   if (options.database == nullptr || !options.signer.sign)
     return absl::InvalidArgumentError("a ledger needs a database and a signer");
-  if (options.blobs != nullptr) TRB_RETURN_IF_ERROR(RemoveNoted(*options.database, *options.blobs));
-  return std::unique_ptr<LedgerStore>(new LedgerStore(std::move(options)));
+  TRB_ASSIGN_OR_RETURN(const auto authority, crypto::Certificate::FromPem(options.signer.ca_certificate_pem));
+  TRB_RETURN_IF_ERROR(
+      options.database->Run("INSERT INTO authorities (sha256, pem) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                            {authority.sha256(), authority.pem()}));
+  std::unique_ptr<LedgerStore> store(new LedgerStore(std::move(options), authority.sha256()));
+  if (storage::BlobStore* const blobs = store->options_.blobs; blobs != nullptr) {
+    TRB_RETURN_IF_ERROR(NoteForgotten(store->database()));
+    TRB_RETURN_IF_ERROR(RemoveNoted(store->database(), *blobs));
+    TRB_RETURN_IF_ERROR(SweepOrphans(store->database(), *blobs));
+  }
+  return store;
 }
 
 absl::Status LedgerStore::DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
@@ -92,7 +139,7 @@ absl::Status LedgerStore::DeleteUnneededUpdates(const std::string& run, uint64_t
   return RemoveNoted(database(), *options_.blobs);
 }
 
-// What has been committed stays committed when tidying fails: the next round or start tries again.
+// What has been committed stays committed when tidying fails: the next start tries again, and the end of the run.
 void LedgerStore::TidyUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
   const absl::Status status = DeleteUnneededUpdates(run, from_round, now_unix_ms);
   if (!status.ok())

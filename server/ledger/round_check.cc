@@ -6,6 +6,8 @@
 #include "common/crypto/digest.h"
 #include "common/update/signed_record.h"
 #include "server/ledger/best_round.h"
+#include "server/ledger/certificate_check.h"
+#include "server/ledger/contribution_check.h"
 #include "server/ledger/ledger_rows.h"
 
 namespace tributary::ledger {
@@ -16,20 +18,17 @@ using storage::Row;
 
 constexpr const char* kNothing = "";
 
-std::string OfClient(const StoredUpdate& update) {
-  return absl::StrCat(" of client ", EscapeForLog(update.client_id, 64));
-}
-
 absl::StatusOr<std::vector<StoredUpdate>> ReadUpdates(Database& database, const std::string& run, uint64_t round) {
   std::vector<StoredUpdate> updates;
   TRB_RETURN_IF_ERROR(database.Query(
       "SELECT u.task_id, u.client_id, u.certificate_sha256, u.update_sha256, u.record, u.signature, u.metrics, "
-      "u.receipt, ifnull(c.pem, ''), ifnull(c.client_id, '') FROM updates u "
+      "u.receipt, ifnull(c.pem, ''), ifnull(c.client_id, ''), ifnull(k.validation_examples, 0) FROM updates u "
       "LEFT JOIN certificates c ON c.sha256 = u.certificate_sha256 "
+      "LEFT JOIN contributions k ON k.task_id = u.task_id "
       "WHERE u.run_id = ?1 AND u.round = ?2 ORDER BY u.client_id",
       {run, round}, [&](const Row& row) {
         updates.push_back({row.Text(0), row.Text(1), row.Text(2), row.Text(3), row.Text(4), row.Text(5), row.Text(6),
-                           row.Text(7), row.Text(8), row.Text(9)});
+                           row.Text(7), row.Text(8), row.Text(9), row.Uint(10)});
         return absl::OkStatus();
       }));
   return updates;
@@ -53,9 +52,7 @@ Finding CheckRecord(const RoundFacts& facts, const ChainState& chain) {
   if (record.previous_record_sha256 != chain.head) return "its record does not follow the record before it";
   const std::string preimage = RecordPreimage(record.previous_record_sha256, record.body_sha256);
   if (crypto::Sha256Hex(preimage) != record.record_sha256) return "the digest of its record is wrong";
-  const auto certificate = crypto::Certificate::FromPem(chain.receipt_certificate_pem);
-  if (!certificate.ok()) return "the run's receipt certificate cannot be read";
-  if (!certificate->public_key().Verify(preimage, record.signature))
+  if (!chain.receipts->public_key().Verify(preimage, record.signature))
     return "its record is not signed by the run's receipt key";
   return kNothing;
 }
@@ -96,44 +93,57 @@ const v1::Contribution* FindContribution(const RoundFacts& facts, const std::str
   return nullptr;
 }
 
-Finding CheckTerms(const RoundFacts& facts, const StoredUpdate& update, const v1::UpdateRecord& record,
-                   const ChainState& chain) {
-  const v1::Contribution* row = FindContribution(facts, update.client_id);
-  if (row == nullptr || row->state() != "accepted")
-    return absl::StrCat("there is an update", OfClient(update), ", which was not accepted");
+// One accepted update with everything that it is checked against.
+struct Accepted {
+  const RoundFacts& facts;
+  const StoredUpdate& update;
+  const v1::Contribution& row;
+  const v1::UpdateRecord& record;
+  const ChainState& chain;
+};
+
+Finding CheckTerms(const Accepted& a) {
+  const auto& [facts, update, row, record, chain] = a;
   const bool fits = record.federation() == chain.federation && record.run_id() == chain.run &&
                     record.round() == facts.number && record.task_id() == update.task_id &&
-                    record.task_id() == row->task_id() && record.client_id() == update.client_id &&
+                    record.task_id() == row.task_id() && record.client_id() == update.client_id &&
                     record.certificate_sha256() == update.certificate_sha256 &&
                     record.base_model_sha256() == facts.row.round.base_model_sha256() &&
                     record.plan_sha256() == chain.plan_sha256 && record.update_sha256() == update.update_sha256 &&
-                    record.update_sha256() == row->update_sha256() && record.examples() == row->examples();
+                    record.update_sha256() == row.update_sha256() && record.examples() == row.examples();
   if (!fits) return absl::StrCat("the signed record", OfClient(update), " says other things than the ledger");
   if (crypto::Sha256Hex(update.metrics) != record.metrics_sha256())
     return absl::StrCat("the metrics", OfClient(update), " are not those that were signed");
   return kNothing;
 }
 
-Finding CheckClientSignature(const StoredUpdate& update, const v1::UpdateRecord& record) {
+Finding CheckClientSignature(const Accepted& a) {
+  const StoredUpdate& update = a.update;
   if (update.certificate_pem.empty() || update.certificate_client_id != update.client_id)
     return absl::StrCat("the certificate", OfClient(update), " is not in the ledger");
   const auto certificate = crypto::Certificate::FromPem(update.certificate_pem);
   if (!certificate.ok() || certificate->sha256() != update.certificate_sha256)
     return absl::StrCat("the certificate", OfClient(update), " does not fit its digest");
-  if (!certificate->public_key().Verify(update::CanonicalBytes(record), update.signature))
+  const std::string uri = absl::StrCat("spiffe://", a.chain.federation, "/client/", update.client_id);
+  const std::string fault =
+      FaultOf(*certificate, *a.chain.authority, {crypto::CertificateUse::kPeer, uri, a.row.accepted_unix_ms()});
+  if (!fault.empty()) return absl::StrCat("the certificate", OfClient(update), " ", fault);
+  if (!certificate->public_key().Verify(update::CanonicalBytes(a.record), update.signature))
     return absl::StrCat("the update", OfClient(update), " is not signed by its client");
   return kNothing;
 }
 
-Finding CheckReceipt(const StoredUpdate& update, const v1::UpdateRecord& record, const ChainState& chain) {
+Finding CheckReceipt(const Accepted& a) {
+  const StoredUpdate& update = a.update;
   v1::Receipt receipt;
   if (!receipt.ParseFromString(update.receipt)) return absl::StrCat("the receipt", OfClient(update), " cannot be read");
-  if (update::CanonicalBytes(receipt.record()) != update::CanonicalBytes(record))
+  if (update::CanonicalBytes(receipt.record()) != update::CanonicalBytes(a.record))
     return absl::StrCat("the receipt", OfClient(update), " is for another update");
-  if (receipt.previous_record_sha256() != chain.head)
+  if (receipt.previous_record_sha256() != a.chain.head)
     return absl::StrCat("the receipt", OfClient(update), " names another history");
-  const auto certificate = crypto::Certificate::FromPem(chain.receipt_certificate_pem);
-  if (!certificate.ok() || !certificate->public_key().Verify(update::CanonicalBytes(receipt), receipt.signature()))
+  if (receipt.accepted_unix_ms() != a.row.accepted_unix_ms())
+    return absl::StrCat("accepted_unix_ms", OfClient(update), " is not what its receipt says");
+  if (!a.chain.receipts->public_key().Verify(update::CanonicalBytes(receipt), receipt.signature()))
     return absl::StrCat("the receipt", OfClient(update), " is not signed by the run's receipt key");
   return kNothing;
 }
@@ -142,9 +152,14 @@ Finding CheckUpdate(const RoundFacts& facts, const StoredUpdate& update, const C
   v1::UpdateRecord record;
   if (!record.ParseFromString(update.record))
     return absl::StrCat("the signed record", OfClient(update), " cannot be read");
-  TRB_RETURN_IF_FOUND(CheckTerms(facts, update, record, chain));
-  TRB_RETURN_IF_FOUND(CheckClientSignature(update, record));
-  return CheckReceipt(update, record, chain);
+  const v1::Contribution* row = FindContribution(facts, update.client_id);
+  if (row == nullptr || row->state() != "accepted")
+    return absl::StrCat("there is an update", OfClient(update), ", which was not accepted");
+  const Accepted accepted{facts, update, *row, record, chain};
+  TRB_RETURN_IF_FOUND(CheckTerms(accepted));
+  TRB_RETURN_IF_FOUND(CheckReceipt(accepted));
+  TRB_RETURN_IF_FOUND(CheckClientSignature(accepted));
+  return CheckFigures(*row, update, record, chain.max_weight);
 }
 
 void MoveOn(const RoundFacts& facts, ChainState* chain) {
@@ -162,6 +177,10 @@ void MoveOn(const RoundFacts& facts, ChainState* chain) {
 }
 
 }  // namespace
+
+std::string OfClient(const StoredUpdate& update) {
+  return absl::StrCat(" of client ", EscapeForLog(update.client_id, 64));
+}
 
 absl::StatusOr<RoundFacts> ReadRoundFacts(Database& database, const std::string& run, uint64_t number) {
   RoundFacts facts;

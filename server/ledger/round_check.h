@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/crypto/certificate.h"
 #include "common/storage/database.h"
 #include "server/ledger/history.h"
 #include "server/rounds/store.h"
@@ -29,9 +30,11 @@ using Finding = absl::StatusOr<std::string>;
 
 // What the chain has come to so far.
 struct ChainState {
-  std::string run, federation, plan_sha256, receipt_certificate_pem;
-  std::string head;   // record before the next one
-  std::string model;  // newest committed model
+  std::string run, federation, plan_sha256;
+  uint64_t max_weight = 0;                                 // of the plan
+  std::optional<crypto::Certificate> authority, receipts;  // checked and set before the first record is
+  std::string head;                                        // record before the next one
+  std::string model;                                       // newest committed model
   uint64_t rounds_done = 0, abandoned_in_a_row = 0;
   std::optional<v1::Round> best;
 };
@@ -40,7 +43,11 @@ struct ChainState {
 struct StoredUpdate {
   std::string task_id, client_id, certificate_sha256, update_sha256, record, signature, metrics, receipt;
   std::string certificate_pem, certificate_client_id;  // empty when the ledger does not know the certificate
+  uint64_t validation_examples = 0;                    // of its contribution: a column that v1::Contribution has not
 };
+
+// " of client c-1", for findings.
+std::string OfClient(const StoredUpdate& update);
 
 // Everything of one record, read in one view of the database.
 struct RoundFacts {

@@ -5,10 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
+#include "server/ledger/certificate_check.h"
 #include "server/ledger/history.h"
 #include "server/ledger/ledger_rows.h"
 #include "server/ledger/ledger_store.h"
 #include "server/ledger/round_check.h"
+#include "tributary/v1/plan.pb.h"
 
 namespace tributary::ledger {
 namespace {
@@ -52,10 +54,46 @@ class RunVerifier {
     TRB_ASSIGN_OR_RETURN(const rounds::RunRow row, SelectRun(database_, chain_.run));
     chain_.plan_sha256 = row.run.plan_sha256();
     chain_.model = row.run.initial_model_sha256();
-    chain_.receipt_certificate_pem = row.receipt_certificate_pem;
     TRB_ASSIGN_OR_RETURN(chain_.federation,
                          database_.QueryText("SELECT federation FROM runs WHERE id = ?1", {chain_.run}));
     if (crypto::Sha256Hex(row.plan_bytes) != row.run.plan_sha256()) return "the plan does not fit its digest";
+    v1::RunPlan plan;
+    if (!plan.ParseFromString(row.plan_bytes)) return "the plan cannot be read";
+    chain_.max_weight = plan.aggregate().max_weight();
+    TRB_RETURN_IF_FOUND(CheckAuthority());
+    return CheckReceiptCertificate(row);
+  }
+
+  // The certificate whose digest is in the genesis record.
+  Finding CheckAuthority() {
+    std::string pem, sha256;
+    TRB_ASSIGN_OR_RETURN(const bool found,
+                         database_.QueryOne("SELECT pem, sha256 FROM authorities WHERE sha256 = (SELECT "
+                                            "ca_certificate_sha256 FROM runs WHERE id = ?1)",
+                                            {chain_.run}, [&](const Row& row) {
+                                              pem = row.Text(0);
+                                              sha256 = row.Text(1);
+                                            }));
+    if (!found) {
+      return "the certificate of the federation's authority is not in the ledger (after an upgrade, the coordinator "
+             "puts it there when it starts)";
+    }
+    auto authority = crypto::Certificate::FromPem(pem);
+    if (!authority.ok() || authority->sha256() != sha256)
+      return "the certificate of the federation's authority does not fit its digest";
+    chain_.authority = *std::move(authority);
+    return kNothing;
+  }
+
+  Finding CheckReceiptCertificate(const rounds::RunRow& row) {
+    auto receipts = crypto::Certificate::FromPem(row.receipt_certificate_pem);
+    if (!receipts.ok()) return "the run's receipt certificate cannot be read";
+    const std::string fault =
+        FaultOf(*receipts, *chain_.authority,
+                {crypto::CertificateUse::kReceipt, absl::StrCat("spiffe://", chain_.federation, "/receipts"),
+                 row.run.created_unix_ms()});
+    if (!fault.empty()) return absl::StrCat("the run's receipt certificate ", fault);
+    chain_.receipts = *std::move(receipts);
     return kNothing;
   }
 
@@ -126,9 +164,14 @@ class RunVerifier {
     if (absl::IsDataLoss(status))
       return absl::StrCat(what, " has been changed: the bytes of ", blobs_.PathOf(sha256), " do not fit its digest");
     if (!absl::IsNotFound(status)) return status;
-    // Asked for after the file was missed: the note of a deletion is committed before the file goes.
-    TRB_ASSIGN_OR_RETURN(const int64_t deleted,
-                         database_.QueryInt("SELECT count(*) FROM deleted_blobs WHERE sha256 = ?1", {sha256}));
+    // Asked for after the file was missed: the note of a deletion, and the end of a run that allows it, are committed
+    // before the file goes.
+    TRB_ASSIGN_OR_RETURN(
+        const int64_t deleted,
+        database_.QueryInt("SELECT EXISTS (SELECT 1 FROM deleted_blobs WHERE sha256 = ?1) AND EXISTS (SELECT 1 FROM "
+                           "runs WHERE id = ?2 AND (keep_updates = 'round' OR (keep_updates = 'run' AND state NOT IN "
+                           "('running', 'stalled'))))",
+                           {sha256, chain_.run}));
     if (deleted == 0 || !may_be_deleted) return absl::StrCat(what, " is missing: ", blobs_.PathOf(sha256));
     out_.set_blobs_missing(out_.blobs_missing() + 1);
     return kNothing;

@@ -1,6 +1,7 @@
 // Recomputes a run's history from what is stored and says where it first does not fit: the chain of records, every
-// column of closed rounds, the signatures of updates, receipts and records, the sums, and (on request) every byte of
-// every model and update.
+// column of closed rounds, the signatures of updates, receipts and records, who those certificates were issued to, by
+// whom and for when, that each contribution's figures are the signed ones and its weight the plan's, the sums, and (on
+// request) every byte of every model and update.
 //
 // What it cannot see: a coordinator that rewrites everything and signs it anew. Receipts at clients and a remembered
 // head digest (`head`) show that.
@@ -26,7 +27,7 @@ struct VerifyOptions {
 
 // The answer holds the first fault, if any: run, round (0 = genesis) and what, in plain words. A status that is not OK
 // means that it could not be checked (NOT_FOUND: no such run; DATA_LOSS: the database itself is damaged). Blobs that
-// were deleted as keep_updates says are counted as missing, which is no fault.
+// were deleted as keep_updates says are counted as missing, which is no fault; one that the rule keeps is.
 absl::StatusOr<v1::HistoryVerification> VerifyHistory(storage::Database& database, const storage::BlobStore& blobs,
                                                       const VerifyOptions& options);
 

@@ -116,6 +116,7 @@ TrainingDecision DecideTraining(const RoundRules& rules, const TrainingSnapshot&
     decision.wait = rules.deadline - now.elapsed;
     return decision;
   }
+  decision.accepted = now.accepted;
   decision.open_rows_become = decision.at_deadline ? "late" : "not_needed";
   const char* const cause = reached ? "target_reached" : decision.at_deadline ? "deadline" : "no_client_open";
   if (now.accepted >= rules.min_clients) {

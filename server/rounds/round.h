@@ -100,6 +100,7 @@ struct TrainingDecision {
   bool at_deadline = false;      // rows still open become late (or dropped when offline), else not_needed
   std::string open_rows_become;  // late | not_needed
   std::string reason;
+  uint64_t accepted = 0;  // of the snapshot: the decision holds while there are no more
 };
 
 TrainingDecision DecideTraining(const RoundRules& rules, const TrainingSnapshot& now);

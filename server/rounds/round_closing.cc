@@ -25,9 +25,11 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::CloseTraining(const TrainingDecis
   if (decision.at_deadline) TRB_RETURN_IF_ERROR(DropOffline());
   Log(LogLevel::kInfo, "round_closed", {{"run", spec_->id}, {"round", round()}, {"reason", decision.reason}});
   if (decision.action == TrainingDecision::Action::kAbandon) {
-    TRB_ASSIGN_OR_RETURN(const Next next, Abandon(decision.reason, decision.open_rows_become));
+    const absl::Status abandoned = Abandon(decision.reason, decision.open_rows_become, decision.accepted);
+    if (absl::IsAborted(abandoned)) return Next{};  // an update came meanwhile: decide again
+    TRB_RETURN_IF_ERROR(abandoned);
     TRB_RETURN_IF_ERROR(CancelClosed(before, decision));
-    return next;
+    return Next{};
   }
   TRB_RETURN_IF_ERROR(env_.store->BeginAggregating(spec_->id, round(), decision.open_rows_become,
                                                    absl::StrCat(decision.open_rows_become, ": ", decision.reason),
@@ -75,7 +77,9 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::StepAggregating() {
                                                       [this] { return board_.interrupted(); });
   if (!result.ok()) {
     if (MayPass(result.status())) return result.status();
-    return Abandon(absl::StrCat("aggregation_failed: ", result.status().message()), "not_needed");
+    TRB_RETURN_IF_ERROR(
+        Abandon(absl::StrCat("aggregation_failed: ", result.status().message()), "not_needed", std::nullopt));
+    return Next{};
   }
   result->aggregate_ms = Millis(Now() - began);
   TRB_RETURN_IF_ERROR(env_.store->BeginEvaluating(spec_->id, round(), *result));
@@ -109,14 +113,15 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::StepEvaluating() {
   return Next{};
 }
 
-absl::StatusOr<RoundDriver::Next> RoundDriver::Abandon(const std::string& reason, const std::string& open_rows_become) {
-  TRB_ASSIGN_OR_RETURN(run_, env_.store->AbandonRound(spec_->id, round(), reason, open_rows_become, Times(0),
-                                                      env_.clock->NowUnixMillis()));
+absl::Status RoundDriver::Abandon(const std::string& reason, const std::string& open_rows_become,
+                                  std::optional<uint64_t> accepted) {
+  const Abandonment why{reason, open_rows_become, accepted, Times(0)};
+  TRB_ASSIGN_OR_RETURN(run_, env_.store->AbandonRound(spec_->id, round(), why, env_.clock->NowUnixMillis()));
   state_ = RoundState::kAbandoned;
   TRB_ASSIGN_OR_RETURN(round_, env_.store->GetRound(spec_->id, round()));
   Log(LogLevel::kWarning, "round_abandoned", {{"run", spec_->id}, {"round", round()}, {"reason", reason}});
   board_.SetTraining(nullptr);
-  return Next{};
+  return absl::OkStatus();
 }
 
 RoundTimes RoundDriver::Times(uint64_t evaluate_ms) const {

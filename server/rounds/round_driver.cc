@@ -54,7 +54,7 @@ absl::Status RoundDriver::Load() {
     state_ = *state;
     model_sha256_ = round_->round.model_sha256();
     ResetTimers(*round_);
-    TRB_ASSIGN_OR_RETURN(rows_, env_.store->ListContributions(spec_->id, round()));
+    TRB_RETURN_IF_ERROR(ReadRows());
   } else if (round_.has_value() && !IsFinal(state_)) {
     TRB_ASSIGN_OR_RETURN(round_, env_.store->GetRound(spec_->id, round()));
     state_ = ParseRoundState(round_->round.state()).value_or(RoundState::kAbandoned);
@@ -191,10 +191,10 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::Invite(const std::vector<Selectio
   state_ = RoundState::kTraining;
   ResetTimers(*round_);
   phase_ = {absl::ZeroDuration(), began};
-  TRB_ASSIGN_OR_RETURN(rows_, env_.store->ListContributions(spec_->id, round()));
   Log(LogLevel::kInfo, "round_training",
       {{"run", spec_->id}, {"round", round()}, {"invited", invitees.size()}, {"target", spec_->rules.target}});
   ShareTraining(invitees);
+  TRB_RETURN_IF_ERROR(ReadRows());
   TRB_RETURN_IF_ERROR(PushOpenTasks());
   return Next{};
 }
@@ -223,8 +223,20 @@ absl::Status RoundDriver::PushOpenTasks() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RoundDriver::Next> RoundDriver::StepTraining() {
+// Whoever revokes a client tells the run that shares a training round with it. A revocation before it was shared, or
+// one that a crash cut off, is seen here: what that client was asked for will not come.
+absl::Status RoundDriver::ReadRows() {
+  if (state_ == RoundState::kTraining) {
+    TRB_ASSIGN_OR_RETURN(const uint64_t dropped, env_.store->DropRevoked(spec_->id, round()));
+    if (dropped > 0)
+      Log(LogLevel::kInfo, "revoked_clients_dropped", {{"run", spec_->id}, {"round", round()}, {"clients", dropped}});
+  }
   TRB_ASSIGN_OR_RETURN(rows_, env_.store->ListContributions(spec_->id, round()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RoundDriver::Next> RoundDriver::StepTraining() {
+  TRB_RETURN_IF_ERROR(ReadRows());
   TrainingSnapshot snapshot;
   snapshot.target = round_->target;
   snapshot.elapsed = phase_.Elapsed(Now());

@@ -77,6 +77,7 @@ class RoundDriver {
   absl::StatusOr<Next> Stall(const std::string& reason);
   absl::StatusOr<Next> Invite(const std::vector<SelectionCandidate>& invited);
   absl::StatusOr<Next> StepTraining();
+  absl::Status ReadRows();
   void ShareTraining(const std::vector<Invitee>& invited);
   absl::Status PushOpenTasks();
 
@@ -85,7 +86,9 @@ class RoundDriver {
   absl::Status CancelClosed(const std::vector<v1::Contribution>& before, const TrainingDecision& decision);
   absl::StatusOr<Next> StepAggregating();
   absl::StatusOr<Next> StepEvaluating();
-  absl::StatusOr<Next> Abandon(const std::string& reason, const std::string& open_rows_become);
+  // `accepted`: what the decision counted. ABORTED: there are more by now, and nothing was done.
+  absl::Status Abandon(const std::string& reason, const std::string& open_rows_become,
+                       std::optional<uint64_t> accepted);
   RoundTimes Times(uint64_t evaluate_ms) const;
   std::optional<absl::Duration> TrainingSpan() const;
 

@@ -268,7 +268,12 @@ void Manager::PushMissing(const ControllerPtr& controller, const std::string& cl
          {"round", task->round},
          {"client", task->client_name},
          {"error", pushed.status().ToString()}});
+    return;
   }
+  // The round may have closed in between: then its cancel went out ahead of the task.
+  const absl::StatusOr<RunStore::Task> now = OwnTask(client_id, invited->second.task_id);
+  if (now.ok() && !IsOpenTask(*now))
+    push_.Cancel(client_id, invited->second.task_id, "not_needed", "its round is over");
 }
 
 void Manager::ClientOffline(const std::string&) { WakeAll(); }

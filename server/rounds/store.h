@@ -5,8 +5,9 @@
 //   round: selecting -> training -> aggregating -> evaluating -> committed, or -> abandoned from any of them.
 // Rows of a committed or abandoned round are frozen: what arrives later goes to AddEvent.
 // Threads: every method is safe from any thread. None calls back.
-// Errors: NOT_FOUND (no such run/round/contribution), FAILED_PRECONDITION (the state does not allow it), DATA_LOSS
-// (what is stored does not fit its digest), RESOURCE_EXHAUSTED (disk full), INTERNAL.
+// Errors: NOT_FOUND (no such run/round/contribution), FAILED_PRECONDITION (the state does not allow it), ABORTED (what
+// the decision was made from has changed: decide again), DATA_LOSS (what is stored does not fit its digest),
+// RESOURCE_EXHAUSTED (disk full), INTERNAL.
 #ifndef TRIBUTARY_SERVER_ROUNDS_STORE_H_
 #define TRIBUTARY_SERVER_ROUNDS_STORE_H_
 
@@ -93,6 +94,16 @@ struct RoundTimes {
   std::optional<uint64_t> overhead_ms;
 };
 
+// Why a round is given up.
+struct Abandonment {
+  std::string reason;            // "code: text"
+  std::string open_rows_become;  // late | dropped | not_needed
+  // Updates that the decision counted. With another number by now the round is not abandoned: ABORTED. Unset: however
+  // many there are.
+  std::optional<uint64_t> accepted = std::nullopt;
+  RoundTimes times = {};
+};
+
 // A change to one invited client's row that is not an acceptance. Only set fields change. Ignored (OK) once the row is
 // final or the round is frozen; then the fact goes to the events.
 struct ContributionChange {
@@ -142,10 +153,12 @@ class RunStore {
   // appends the signed record to the chain. Returns the run as it is now.
   virtual absl::StatusOr<RunRow> CommitRound(const std::string& run, uint64_t round, const RoundEvaluation& evaluation,
                                              const RoundTimes& times, int64_t now_unix_ms) = 0;
-  // any open state -> abandoned, with a record of its own. Open rows become `open_rows_become`.
-  virtual absl::StatusOr<RunRow> AbandonRound(const std::string& run, uint64_t round, const std::string& reason,
-                                              const std::string& open_rows_become, const RoundTimes& times,
+  // any open state -> abandoned, with a record of its own.
+  virtual absl::StatusOr<RunRow> AbandonRound(const std::string& run, uint64_t round, const Abandonment& why,
                                               int64_t now_unix_ms) = 0;
+  // Rows that are open though their client is not active any more become dropped, while the round is not closed.
+  // Returns how many did.
+  virtual absl::StatusOr<uint64_t> DropRevoked(const std::string& run, uint64_t round) = 0;
 
   // ---- tasks, receipts, chain
   struct Task {

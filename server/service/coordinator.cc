@@ -122,7 +122,7 @@ absl::Status Coordinator::Impl::OpenIdentities() {
                                                            *options.clock);
   TRB_RETURN_IF_ERROR(renewal->Tick());
   TRB_ASSIGN_OR_RETURN(const crypto::Issuer receipts, identity::LoadReceiptSigner(options.directory));
-  ledger::Signer signer{federation.id, receipts.certificate.pem(), authority->certificate().sha256(),
+  ledger::Signer signer{federation.id, receipts.certificate.pem(), authority->certificate().pem(),
                         [key = receipts.key](std::string_view message) { return key.Sign(message); }};
   ledger::LedgerStore::Options remembers{database.get(), blobs.get(), std::move(signer)};
   remembers.clock = options.clock;

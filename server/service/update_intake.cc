@@ -78,6 +78,10 @@ absl::Status UpdateIntake::CheckAll(const identity::Principal& caller, const v1:
   if (row->state == identity::CertificateState::kRevoked) {
     return update::Reject(update::kBadSignature, "the certificate is revoked");
   }
+  const int64_t now = options_.clock->NowUnixMillis();
+  if (now < row->not_before_unix_ms || now > row->not_after_unix_ms) {
+    return update::Reject(update::kBadSignature, "the certificate is not valid now: sign with the newest one");
+  }
   TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate, crypto::Certificate::FromPem(row->pem));
   return CheckSignature(request, certificate);
 }

@@ -8,6 +8,7 @@
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
 #include "common/update/signed_record.h"
+#include "server/ledger/history.h"
 
 namespace tributary::testing {
 namespace {
@@ -24,14 +25,23 @@ T Must(absl::StatusOr<T> value) {
   return std::move(value).value();
 }
 
-crypto::CertificateTerms Terms(crypto::CertificateUse use, const std::string& name) {
+constexpr const char* kFederation = "federation-1";
+
+crypto::CertificateTerms Terms(crypto::CertificateUse use, const std::string& name, const std::string& path) {
   crypto::CertificateTerms terms;
   terms.use = use;
   terms.common_name = name;
   terms.serial = crypto::Sha256(name).substr(0, 16);
   terms.not_before = absl::FromUnixSeconds(1'600'000'000);
   terms.not_after = absl::FromUnixSeconds(2'000'000'000);
+  terms.uris = {absl::StrCat("spiffe://", kFederation, path)};
   return terms;
+}
+
+std::unique_ptr<crypto::Issuer> MakeAuthority() {
+  const auto key = Must(crypto::PrivateKey::Generate());
+  return std::make_unique<crypto::Issuer>(
+      crypto::Issuer{Must(crypto::SelfSign(key, Terms(crypto::CertificateUse::kAuthority, "ca", ""))), key});
 }
 
 }  // namespace
@@ -43,13 +53,13 @@ std::string LedgerFixture::TaskId(const std::string& run, uint64_t round, const 
 }
 
 LedgerFixture::LedgerFixture(Options options) : options_(options) {
-  const auto key = Must(crypto::PrivateKey::Generate());
-  authority_ = std::make_unique<crypto::Issuer>(
-      crypto::Issuer{Must(crypto::SelfSign(key, Terms(crypto::CertificateUse::kAuthority, "ca"))), key});
+  authority_ = MakeAuthority();
+  stranger_ = MakeAuthority();
   receipt_key_ = std::make_unique<crypto::PrivateKey>(Must(crypto::PrivateKey::Generate()));
+  crypto::CertificateTerms terms = Terms(crypto::CertificateUse::kReceipt, "receipts", "/receipts");
+  if (options_.receipt_terms) options_.receipt_terms(&terms);
   receipt_certificate_pem_ =
-      Must(crypto::Issue(*authority_, receipt_key_->public_key(), Terms(crypto::CertificateUse::kReceipt, "receipts")))
-          .pem();
+      Must(crypto::Issue(Authority(options_.receipts_of_a_stranger), receipt_key_->public_key(), terms)).pem();
   OpenStore();
   for (int i = 0; i < options_.clients; ++i) AddClient(ClientId(i));
 }
@@ -65,7 +75,7 @@ void LedgerFixture::OpenStore() {
   ledger::LedgerStore::Options options;
   options.database = database_.get();
   options.blobs = options_.with_blobs ? blobs_.get() : nullptr;
-  options.signer = {"federation-1", receipt_certificate_pem_, authority_->certificate.sha256(),
+  options.signer = {kFederation, receipt_certificate_pem_, authority_->certificate.pem(),
                     [this](std::string_view message) { return receipt_key_->Sign(message); }};
   options.clock = &clock_;
   store_ = Must(ledger::LedgerStore::Create(std::move(options)));
@@ -79,16 +89,24 @@ void LedgerFixture::Reopen() {
 }
 
 void LedgerFixture::AddClient(const std::string& id) {
-  const auto key = Must(crypto::PrivateKey::Generate());
-  const auto certificate = Must(crypto::Issue(*authority_, key.public_key(), Terms(crypto::CertificateUse::kPeer, id)));
-  clients_.insert_or_assign(id, crypto::Issuer{certificate, key});
   Must(database_->Run("INSERT INTO clients (id, name, state, created_unix_ms) VALUES (?1, ?2, 'active', ?3)",
                       {id, absl::StrCat("client-", id), now()}));
+  ReplaceCertificate(id, nullptr);
+}
+
+void LedgerFixture::ReplaceCertificate(const std::string& client_id,
+                                       const std::function<void(crypto::CertificateTerms*)>& change,
+                                       bool by_a_stranger) {
+  const auto key = Must(crypto::PrivateKey::Generate());
+  crypto::CertificateTerms terms = Terms(crypto::CertificateUse::kPeer, client_id, absl::StrCat("/client/", client_id));
+  terms.serial = crypto::Sha256(key.public_key().ToDer()).substr(0, 16);
+  if (change) change(&terms);
+  const auto certificate = Must(crypto::Issue(Authority(by_a_stranger), key.public_key(), terms));
+  clients_.insert_or_assign(client_id, crypto::Issuer{certificate, key});
   Must(database_->Run(
       "INSERT INTO certificates (sha256, serial, client_id, pem, request_sha256, not_before_unix_ms, "
-      "not_after_unix_ms, issued_unix_ms, state) VALUES (?1, ?2, ?3, ?4, '', ?5, ?6, ?7, 'active')",
-      {certificate.sha256(), certificate.serial(), id, certificate.pem(), absl::ToUnixMillis(certificate.not_before()),
-       absl::ToUnixMillis(certificate.not_after()), now()}));
+      "not_after_unix_ms, issued_unix_ms, state) VALUES (?1, ?2, ?3, ?4, '', 0, ?5, ?6, 'active')",
+      {certificate.sha256(), certificate.serial(), client_id, certificate.pem(), int64_t{1} << 50, now()}));
 }
 
 void LedgerFixture::Revoke(const std::string& client_id) {
@@ -102,6 +120,7 @@ v1::RunPlan LedgerFixture::Plan() {
   plan.set_seed(1);
   plan.mutable_round()->set_clients(4);
   plan.mutable_round()->set_min_clients(1);
+  plan.mutable_aggregate()->set_max_weight(1 << 20);
   plan.set_keep_updates("run");
   return plan;
 }
@@ -144,7 +163,7 @@ rounds::Acceptance LedgerFixture::MakeAcceptance(const std::string& run, uint64_
   metrics.set_train_ms(7);
   rounds::Acceptance out;
   out.metrics_bytes = metrics.SerializeAsString();
-  out.record.set_federation("federation-1");
+  out.record.set_federation(kFederation);
   out.record.set_run_id(run);
   out.record.set_round(round);
   out.record.set_task_id(TaskId(run, round, client_id));
@@ -168,8 +187,8 @@ uint64_t LedgerFixture::CommitRound(const std::string& run, int clients, double 
   const uint64_t round = BeginRound(run, clients);
   rounds::RoundResult result;
   for (int i = 0; i < clients; ++i) {
-    const auto acceptance =
-        MakeAcceptance(run, round, ClientId(i), absl::StrCat("update ", run, " ", round, " ", i), 100);
+    auto acceptance = MakeAcceptance(run, round, ClientId(i), absl::StrCat("update ", run, " ", round, " ", i), 100);
+    if (change_acceptance) change_acceptance(&acceptance);
     TRB_CHECK(Must(store_->AcceptUpdate(acceptance)).kind == rounds::AcceptResult::Kind::kAccepted);
     result.examples += acceptance.weight;
   }
@@ -195,6 +214,19 @@ uint64_t LedgerFixture::CommitRound(const std::string& run, int clients, double 
   times.overhead_ms = 4;
   Must(store_->CommitRound(run, round, evaluation, times, now() + static_cast<int64_t>(round)));
   return round;
+}
+
+void LedgerFixture::RewriteRecord(const std::string& run, uint64_t round) {
+  const std::string body = Must(ledger::BuildBody(*database_, run, round));
+  const std::string previous = Must(ledger::ReadRecord(*database_, run, round)).previous_record_sha256;
+  const std::string body_sha256 = crypto::Sha256Hex(body);
+  const std::string preimage = ledger::RecordPreimage(previous, body_sha256);
+  const std::string signature = Must(receipt_key_->Sign(preimage));
+  Must(database_->Run(
+      "UPDATE records SET body = ?3, body_sha256 = ?4, record_sha256 = ?5, signature = ?6 "
+      "WHERE run_id = ?1 AND round = ?2",
+      {run, round, storage::Bytes{body}, body_sha256, crypto::Sha256Hex(preimage), storage::Bytes{signature}}));
+  Must(database_->Run("UPDATE runs SET head_sha256 = ?2 WHERE id = ?1", {run, crypto::Sha256Hex(preimage)}));
 }
 
 }  // namespace tributary::testing

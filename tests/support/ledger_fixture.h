@@ -8,6 +8,7 @@
 #define TRIBUTARY_TESTS_SUPPORT_LEDGER_FIXTURE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,6 +31,9 @@ class LedgerFixture {
     bool with_blobs = true;
     int clients = 16;
     int64_t now_unix_ms = 1'700'000'000'000;
+    // What a test wants otherwise in the receipt certificate; may change nothing.
+    std::function<void(crypto::CertificateTerms*)> receipt_terms;
+    bool receipts_of_a_stranger = false;  // the receipt certificate is of an authority with the same name, another key
   };
   LedgerFixture() : LedgerFixture(Options()) {}
   explicit LedgerFixture(Options options);
@@ -47,6 +51,10 @@ class LedgerFixture {
   // An enrolled, active client with a certificate of its own. Its name is client-ID.
   void AddClient(const std::string& id);
   void Revoke(const std::string& client_id);
+  // Gives the client another certificate, which it signs with from now on. `by_a_stranger`: of an authority with the
+  // same name and another key. The ledger's row says that it is good at all times, whatever the certificate says.
+  void ReplaceCertificate(const std::string& client_id, const std::function<void(crypto::CertificateTerms*)>& change,
+                          bool by_a_stranger = false);
 
   // A small plan: 10 rounds, 4 clients, keep_updates "run".
   static v1::RunPlan Plan();
@@ -60,16 +68,23 @@ class LedgerFixture {
                                     std::string_view update_bytes, uint64_t examples = 100);
   // A whole committed round in which the first `clients` clients are accepted.
   uint64_t CommitRound(const std::string& run, int clients, double test_accuracy = 0.5);
+  // What an insider with the receipt key can do: the newest record, as the rows are now, with good digests and
+  // signature. The triggers that freeze rows must be gone.
+  void RewriteRecord(const std::string& run, uint64_t round);
+  // Before an update is offered in CommitRound: what a test changes in it.
+  std::function<void(rounds::Acceptance*)> change_acceptance;
 
   static std::string ClientId(int index);
 
  private:
   void OpenStore();
+  const crypto::Issuer& Authority(bool stranger) const { return stranger ? *stranger_ : *authority_; }
 
   const Options options_;
   const TempDir directory_;
   ManualClock clock_;
   std::unique_ptr<crypto::Issuer> authority_;
+  std::unique_ptr<crypto::Issuer> stranger_;  // of the same name
   std::unique_ptr<crypto::PrivateKey> receipt_key_;
   std::string receipt_certificate_pem_;
   std::map<std::string, crypto::Issuer> clients_;  // certificate and key of each

@@ -135,6 +135,16 @@ TEST_F(CertificateTest, EachKindMayDoItsOwnThingOnly) {
   }
 }
 
+TEST_F(CertificateTest, EachKindIsKnownByItsUsages) {
+  constexpr CertificateUse kAll[] = {CertificateUse::kAuthority, CertificateUse::kServer, CertificateUse::kPeer,
+                                     CertificateUse::kReceipt};
+  for (const CertificateUse made : kAll) {
+    ASSERT_OK_AND_ASSIGN(const Certificate certificate, Issue(authority_, key_.public_key(), Terms(made)));
+    for (const CertificateUse asked : kAll)
+      EXPECT_EQ(IsMadeFor(certificate, asked), made == asked) << static_cast<int>(made) << static_cast<int>(asked);
+  }
+}
+
 TEST_F(CertificateTest, TermsThatCannotBeSpelledAreRefused) {
   const auto refused = [&](const CertificateTerms& terms) {
     return Issue(authority_, key_.public_key(), terms).status().code() == absl::StatusCode::kInvalidArgument;

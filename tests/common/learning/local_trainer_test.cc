@@ -11,6 +11,7 @@
 
 #include "common/learning/evaluation.h"
 #include "common/learning/initial_model.h"
+#include "common/nn/engine.h"
 #include "tests/common/learning/toy_problem.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/status_matchers.h"
@@ -239,6 +240,23 @@ TEST_F(LocalTrainerTest, ManyMayTrainAtOnce) {
   for (const auto& result : results) {
     ASSERT_OK(result);
     EXPECT_TRUE(SameBits(result->delta, alone.delta));
+  }
+}
+
+TEST_F(LocalTrainerTest, PrecisionDecidesTheEngine) {
+  const auto engine = [this](const char* precision) {
+    plan_.set_precision(precision);
+    const absl::StatusOr<LocalResult> result = TrainLocally(Task());
+    return result.ok() ? result->engine : result.status().ToString();
+  };
+  EXPECT_EQ(nn::EngineName(nn::Precision::kFloat32), engine("float32"));
+  EXPECT_EQ(nn::EngineName(nn::Precision::kFloat32), engine(""));
+  if (nn::HasBf16()) {
+    EXPECT_EQ(nn::EngineName(nn::Precision::kBf16), engine("bf16"));
+    EXPECT_EQ(nn::EngineName(nn::Precision::kBf16), engine("auto"));
+  } else {
+    EXPECT_THAT(engine("bf16"), HasSubstr("cannot train in bf16"));
+    EXPECT_EQ(nn::EngineName(nn::Precision::kFloat32), engine("auto"));
   }
 }
 

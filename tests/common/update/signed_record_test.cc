@@ -149,6 +149,11 @@ TEST(MetricsTest, ImpossibleValuesAreRefused) {
   EXPECT_EQ(code_of([](auto* m) { m->set_validation_loss(std::numeric_limits<double>::infinity()); }), "bad_metrics");
   EXPECT_EQ(code_of([](auto* m) { m->set_validation_accuracy(1.5); }), "bad_metrics");
   EXPECT_EQ(code_of([](auto* m) { m->set_update_norm(-1); }), "bad_metrics");
+  // No ledger can store them: without a refusal the client would send them again for ever.
+  EXPECT_EQ(code_of([](auto* m) { m->set_validation_examples(uint64_t{1} << 63); }), "bad_metrics");
+  EXPECT_EQ(code_of([](auto* m) { m->set_queue_ms(uint64_t(-1)); }), "bad_metrics");
+  EXPECT_EQ(code_of([](auto* m) { m->set_download_ms(uint64_t(-1)); }), "bad_metrics");
+  EXPECT_EQ(code_of([](auto* m) { m->set_train_ms(uint64_t(-1)); }), "bad_metrics");
   EXPECT_EQ(code_of([](auto* m) { m->set_engine("two\nlines"); }), "bad_metrics");
   EXPECT_EQ(code_of([](auto* m) { m->set_engine(std::string(65, 'x')); }), "bad_metrics");
 }

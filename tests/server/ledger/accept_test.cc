@@ -16,7 +16,6 @@ namespace tributary::ledger {
 namespace {
 
 using rounds::ContributionChange;
-using rounds::RoundTimes;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::LedgerFixture;
@@ -30,6 +29,11 @@ class AcceptTest : public ::testing::Test {
   LedgerStore& store() { return ledger_.store(); }
   rounds::Acceptance Update(const std::string& client, const std::string& bytes, uint64_t examples = 100) {
     return ledger_.MakeAcceptance(run_, round_, client, bytes, examples);
+  }
+  absl::Status Abandon(const std::string& run, uint64_t round) {
+    return store()
+        .AbandonRound(run, round, {.reason = "too_few", .open_rows_become = "dropped"}, ledger_.now())
+        .status();
   }
   Kind Offer(const rounds::Acceptance& acceptance) { return store().AcceptUpdate(acceptance).value().kind; }
   absl::Status Change(const std::string& client, const ContributionChange& change) {
@@ -111,7 +115,7 @@ TEST_F(AcceptTest, OnlyARoundInTrainingTakesUpdates) {
   ASSERT_OK(store().BeginAggregating(run_, round_, "late", "deadline: passed", 5));
   EXPECT_EQ(Offer(late), Kind::kNotNeeded);
   EXPECT_EQ(RowOf("c00").state(), "late");
-  ASSERT_OK(store().AbandonRound(run_, round_, "too_few", "late", RoundTimes(), ledger_.now()));
+  ASSERT_OK(Abandon(run_, round_));
   EXPECT_EQ(Offer(Update("c01", "b")), Kind::kNotNeeded);
 }
 
@@ -142,6 +146,23 @@ TEST_F(AcceptTest, BytesThatAreGoneMustBeSentAgain) {
   EXPECT_EQ(RowOf("c00").state(), "invited");
 }
 
+TEST_F(AcceptTest, ACertificateThatIsNotValidNowMustBeReplacedFirst) {
+  const auto acceptance = Update("c00", "a");
+  for (const char* column : {"not_before_unix_ms = 1700000000001", "not_after_unix_ms = 1699999999999"}) {
+    ASSERT_OK(ledger_.database().Run(absl::StrCat("UPDATE certificates SET ", column)));
+    EXPECT_THAT(store().AcceptUpdate(acceptance), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("certificate")));
+    EXPECT_EQ(RowOf("c00").state(), "invited");
+    ASSERT_OK(ledger_.database().Run("UPDATE certificates SET not_before_unix_ms = 0, not_after_unix_ms = 1 << 50"));
+  }
+  EXPECT_EQ(Offer(acceptance), Kind::kAccepted);
+}
+
+TEST_F(AcceptTest, ACertificateOfSomebodyElseIsAnError) {
+  auto acceptance = Update("c00", "a");
+  acceptance.record.set_certificate_sha256(Update("c01", "b").record.certificate_sha256());
+  EXPECT_THAT(store().AcceptUpdate(acceptance), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(AcceptTest, ManyAtOnceNeverPassTheTarget) {
   const std::string run = ledger_.CreateRun(LedgerFixture::Plan(), "run-many");
   const uint64_t round = ledger_.BeginRound(run, 12, /*target=*/5);
@@ -157,6 +178,38 @@ TEST_F(AcceptTest, ManyAtOnceNeverPassTheTarget) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(accepted, 5);
   EXPECT_EQ(store().GetRound(run, round)->round.accepted(), 5u);
+}
+
+// ---- decisions that were made before an update came
+
+TEST_F(AcceptTest, ARoundIsNotAbandonedOverAnUpdateThatTheDecisionDidNotSee) {
+  Offer(Update("c00", "a"));
+  rounds::Abandonment decided{.reason = "too_few_updates", .open_rows_become = "late", .accepted = 0};
+  EXPECT_THAT(store().AbandonRound(run_, round_, decided, ledger_.now()), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(store().GetRound(run_, round_)->round.state(), "training");
+  EXPECT_EQ(RowOf("c01").state(), "invited");
+  decided.accepted = 1;
+  EXPECT_OK(store().AbandonRound(run_, round_, decided, ledger_.now()));
+  EXPECT_EQ(store().GetRound(run_, round_)->round.state(), "abandoned");
+}
+
+// ---- revoked clients
+
+TEST_F(AcceptTest, TheOpenRowsOfRevokedClientsAreDropped) {
+  Offer(Update("c00", "a"));
+  for (const char* id : {"c00", "c01"}) ledger_.Revoke(id);
+  EXPECT_THAT(store().DropRevoked(run_, round_), testing::IsOkAndHolds(1u));
+  EXPECT_EQ(RowOf("c00").state(), "accepted") << "what has a receipt stays";
+  EXPECT_EQ(RowOf("c01").state(), "dropped");
+  EXPECT_THAT(RowOf("c01").reason(), HasSubstr("revoked"));
+  EXPECT_EQ(RowOf("c02").state(), "invited");
+  EXPECT_THAT(store().DropRevoked(run_, round_), testing::IsOkAndHolds(0u));
+}
+
+TEST_F(AcceptTest, NoRowOfAClosedRoundIsDropped) {
+  ASSERT_OK(Abandon(run_, round_));
+  ledger_.Revoke("c00");
+  EXPECT_THAT(store().DropRevoked(run_, round_), testing::IsOkAndHolds(0u));
 }
 
 // ---- other changes of a row
@@ -186,7 +239,7 @@ TEST_F(AcceptTest, AFinalRowStaysAndTheFactBecomesAnEvent) {
 }
 
 TEST_F(AcceptTest, AFrozenRowStaysAndTheFactBecomesAnEvent) {
-  ASSERT_OK(store().AbandonRound(run_, round_, "too_few", "dropped", RoundTimes(), ledger_.now()));
+  ASSERT_OK(Abandon(run_, round_));
   ContributionChange change;
   change.add_bytes_up = 77;
   ASSERT_OK(Change("c00", change));
@@ -218,7 +271,7 @@ TEST_F(AcceptTest, TasksAreFoundWithTheirRound) {
 }
 
 TEST_F(AcceptTest, AClientsContributionsAreListedNewestFirst) {
-  ASSERT_OK(store().AbandonRound(run_, round_, "x", "dropped", RoundTimes(), ledger_.now()));
+  ASSERT_OK(Abandon(run_, round_));
   ledger_.BeginRound(run_, 1);
   ASSERT_OK_AND_ASSIGN(const auto rows, store().ListClientContributions("c00", 20));
   ASSERT_EQ(rows.size(), 2u);
@@ -241,6 +294,11 @@ class RetentionTest : public ::testing::Test {
     const auto rows = ledger_.store().ListContributions(run, round).value();
     for (const auto& row : rows) kept += ledger_.blobs().Contains(row.update_sha256());
     return kept;
+  }
+  absl::Status Abandon(const std::string& run, uint64_t round) {
+    return ledger_.store()
+        .AbandonRound(run, round, {.reason = "x", .open_rows_become = "dropped"}, ledger_.now())
+        .status();
   }
   void End(const std::string& run) { ASSERT_OK(ledger_.store().SetRunState(run, "completed", "", ledger_.now())); }
   LedgerFixture ledger_;
@@ -273,7 +331,7 @@ TEST_F(RetentionTest, BytesThatAnotherRunNeedsStay) {
   ASSERT_THAT(ledger_.store().AcceptUpdate(ledger_.MakeAcceptance(keeper, kept, "c00", "same")), IsOk());
   const auto same = ledger_.MakeAcceptance(other, dropped, "c00", "same");
   ASSERT_THAT(ledger_.store().AcceptUpdate(same), IsOk());
-  ASSERT_OK(ledger_.store().AbandonRound(other, dropped, "x", "dropped", RoundTimes(), ledger_.now()));
+  ASSERT_OK(Abandon(other, dropped));
   EXPECT_TRUE(ledger_.blobs().Contains(same.record.update_sha256()));
 }
 
@@ -281,7 +339,7 @@ TEST_F(RetentionTest, BytesSentAgainAfterTheirDeletionAreKept) {
   const std::string run = Run("round", "run-again");
   const uint64_t first = ledger_.BeginRound(run, 1);
   ASSERT_THAT(ledger_.store().AcceptUpdate(ledger_.MakeAcceptance(run, first, "c00", "zeros")), IsOk());
-  ASSERT_OK(ledger_.store().AbandonRound(run, first, "x", "dropped", RoundTimes(), ledger_.now()));
+  ASSERT_OK(Abandon(run, first));
   const uint64_t second = ledger_.BeginRound(run, 1);
   const auto again = ledger_.MakeAcceptance(run, second, "c00", "zeros");
   ASSERT_THAT(ledger_.store().AcceptUpdate(again), IsOk());

@@ -163,8 +163,8 @@ TEST(UpgradeTest, AnOlderFileIsBroughtUpAndADryRunOnlySaysSo) {
     ASSERT_OK(storage::Migrate(*old, LedgerMigrations().first(1)));
   }
   EXPECT_THAT(OpenLedgerReadOnly(dir.path()), StatusIs(absl::StatusCode::kFailedPrecondition));
-  EXPECT_THAT(*Upgrade(dir.path(), /*dry_run=*/true), ::testing::ElementsAre("2 history"));
-  EXPECT_THAT(*Upgrade(dir.path(), /*dry_run=*/false), ::testing::ElementsAre("2 history"));
+  EXPECT_THAT(*Upgrade(dir.path(), /*dry_run=*/true), ::testing::ElementsAre("2 history", "3 authorities"));
+  EXPECT_THAT(*Upgrade(dir.path(), /*dry_run=*/false), ::testing::ElementsAre("2 history", "3 authorities"));
   EXPECT_THAT(*Upgrade(dir.path(), /*dry_run=*/false), ::testing::ElementsAre());
   EXPECT_THAT(OpenLedgerReadOnly(dir.path()), IsOk());
 }

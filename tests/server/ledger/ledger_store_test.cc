@@ -51,7 +51,7 @@ class LedgerStoreTest : public ::testing::TestWithParam<bool> {
     return {};
   }
   absl::StatusOr<rounds::RunRow> Abandon(const std::string& run, uint64_t round) {
-    return store().AbandonRound(run, round, "too_few: 0 of 1", "dropped", RoundTimes(), now());
+    return store().AbandonRound(run, round, {.reason = "too_few: 0 of 1", .open_rows_become = "dropped"}, now());
   }
   // Brings a new round with one accepted update to this state.
   uint64_t RoundIn(const std::string& run, const std::string& state) {

@@ -68,7 +68,7 @@ TEST(SchemaTest, AFileOfANewerVersionIsRefusedByName) {
   }
   for (const auto& status : {OpenLedger(dir.path()).status(), OpenLedgerReadOnly(dir.path()).status()}) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
-                                 HasSubstr("made by a newer version: schema 7, this program knows 2")));
+                                 HasSubstr("made by a newer version: schema 7, this program knows 3")));
     EXPECT_THAT(std::string(status.message()), HasSubstr("ledger.db"));
   }
 }

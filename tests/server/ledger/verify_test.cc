@@ -37,8 +37,9 @@ class VerifyTest : public ::testing::Test {
     ledger_.CreateRun(plan, kRun);
     for (int i = 0; i < 3; ++i) ledger_.CommitRound(kRun, 2, 0.5 + i * 0.125);
     const uint64_t round = ledger_.BeginRound(kRun, 1);
-    TRB_CHECK(
-        ledger_.store().AbandonRound(kRun, round, "too_few", "dropped", rounds::RoundTimes(), ledger_.now()).ok());
+    TRB_CHECK(ledger_.store()
+                  .AbandonRound(kRun, round, {.reason = "too_few", .open_rows_become = "dropped"}, ledger_.now())
+                  .ok());
   }
 
   v1::HistoryVerification Verify(VerifyOptions options = VerifyOptions()) {

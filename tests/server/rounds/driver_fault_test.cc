@@ -74,7 +74,8 @@ TEST_P(DriverFaultTest, AnySingleFailedWriteChangesNothing) {
     EXPECT_EQ(outcome.rounds, 2u) << fail_at;
     EXPECT_EQ(outcome.model, undisturbed.model) << fail_at;
   }
-  EXPECT_EQ(fail_at, 11) << "writes of two rounds and their run: open, invite, aggregate, evaluate, commit; the end";
+  EXPECT_EQ(fail_at, 17) << "writes of two rounds and their run: open, invite, drop the revoked (after the invitations "
+                            "and before each of two decisions), aggregate, evaluate, commit; the end";
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DriverFaultTest,

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
+#include <utility>
 
+#include "tests/server/rounds/faulty_store.h"
 #include "tests/server/rounds/tiny_federation.h"
 #include "tests/support/status_matchers.h"
 
@@ -27,7 +30,7 @@ class RoundDriverTest : public ::testing::Test {
   void Restart() {
     board_ = std::make_unique<RunBoard>();
     RoundDriver::Environment environment;
-    environment.store = &fed_.store();
+    environment.store = &store_;
     environment.dispatcher = &fed_.dispatcher;
     environment.blobs = &fed_.ledger.blobs();
     environment.clock = &fed_.clock;
@@ -67,6 +70,13 @@ class RoundDriverTest : public ::testing::Test {
     change.reason = "policy: not today";
     ASSERT_OK(fed_.store().ChangeContribution(run_, round, client_id, change, 1));
   }
+  // Happens at the first such call.
+  static testing::HookedStore::Hook Once(std::string_view call, std::function<void()> what) {
+    return [call, what = std::move(what), done = false](std::string_view now) mutable {
+      if (now == call && !std::exchange(done, true)) what();
+      return absl::OkStatus();
+    };
+  }
   std::string State(uint64_t round) { return fed_.Round(run_, round).state(); }
   // The model of the same plan in a run of its own, never interrupted. Leaves the test's own run behind.
   std::string UndisturbedModel() {
@@ -80,6 +90,7 @@ class RoundDriverTest : public ::testing::Test {
   }
 
   TinyFederation fed_;
+  testing::HookedStore store_{&fed_.store()};
   std::string run_;
   std::unique_ptr<RunBoard> board_;
   std::unique_ptr<RoundDriver> driver_;
@@ -313,6 +324,87 @@ TEST_F(RoundDriverTest, TooFewUpdatesAbandonTheRoundAndKeepTheModel) {
   EXPECT_EQ(fed_.Run(run_).model_sha256(), base);
   EXPECT_EQ(fed_.Run(run_).rounds_done(), 0u);
   EXPECT_EQ(State(2), "training") << "the number is not reused";
+}
+
+TEST_F(RoundDriverTest, AnUpdateThatComesBetweenTheDecisionAndTheEndSavesTheRound) {
+  Start(TinyPlan());
+  Settle();
+  Accept(1, "c00");
+  fed_.clock.Advance(absl::Minutes(10));
+  store_.before = Once("AbandonRound", [&] { Accept(1, "c01"); });
+  Step();  // one of at least two: abandon; but the second is here
+  EXPECT_EQ(State(1), "training");
+  EXPECT_THAT(fed_.dispatcher.cancels(), IsEmpty());
+  Step();
+  EXPECT_EQ(State(1), "aggregating");
+  EXPECT_THAT(fed_.Rows(run_, 1), ElementsAre("c00 accepted", "c01 accepted", "c02 late"));
+  Step();
+  Step();
+  EXPECT_EQ(State(1), "committed");
+  EXPECT_EQ(fed_.Round(run_, 1).examples(), 200u);
+}
+
+TEST_F(RoundDriverTest, AnUpdateThatComesBetweenTheDecisionAndAggregatingCounts) {
+  Start(TinyPlan());
+  Settle();
+  Accept(1, "c00");
+  Accept(1, "c01");
+  fed_.clock.Advance(absl::Minutes(10));
+  store_.before = Once("BeginAggregating", [&] { Accept(1, "c02"); });
+  Step();
+  EXPECT_EQ(State(1), "aggregating");
+  EXPECT_THAT(fed_.dispatcher.cancels(), IsEmpty()) << "all three are here";
+  Step();
+  Step();
+  EXPECT_EQ(State(1), "committed");
+  EXPECT_EQ(fed_.Round(run_, 1).examples(), 300u);
+}
+
+TEST_F(RoundDriverTest, AStopBetweenTheDecisionAndAggregatingWins) {
+  Start(TinyPlan());
+  Settle();
+  AcceptAll(1);
+  store_.before = Once("BeginAggregating", [&] {
+    ASSERT_OK(fed_.store().SetRunState(run_, "stopped", "by hand", 1));
+    board_->Interrupt();
+  });
+  EXPECT_FALSE(driver_->Step().ok());
+  driver_->Reload();
+  EXPECT_TRUE(Step().ended);
+  EXPECT_EQ(State(1), "abandoned");
+}
+
+// ---- revoked clients
+
+TEST_F(RoundDriverTest, AClientRevokedBeforeTheRoundIsSharedHoldsNothingUp) {
+  Start(TinyPlan());
+  store_.after = Once("CommitInvitations", [&] {
+    fed_.ledger.Revoke("c02");
+    fed_.dispatcher.SetOnline("c02", false);
+    EXPECT_EQ(board_->training(), nullptr) << "whoever revokes finds no round to take the client out of";
+  });
+  Settle();
+  EXPECT_THAT(fed_.Rows(run_, 1), ElementsAre("c00 invited", "c01 invited", "c02 dropped"));
+  EXPECT_THAT(fed_.dispatcher.tasks(), SizeIs(2)) << "nothing goes out to it";
+  Accept(1, "c00");
+  Accept(1, "c01");
+  Settle();
+  EXPECT_EQ(State(1), "committed") << "long before the deadline";
+}
+
+TEST_F(RoundDriverTest, ARevocationThatACrashCutOffIsSeenAfterTheRestart) {
+  Start(TinyPlan());
+  Settle();
+  fed_.ledger.Revoke("c02");  // committed, and the process is killed before anybody is told
+  fed_.dispatcher.Forget();
+  Restart();
+  Settle();
+  EXPECT_THAT(fed_.Rows(run_, 1), ElementsAre("c00 invited", "c01 invited", "c02 dropped"));
+  EXPECT_THAT(fed_.dispatcher.tasks(), SizeIs(2));
+  Accept(1, "c00");
+  Accept(1, "c01");
+  Settle();
+  EXPECT_EQ(State(1), "committed");
 }
 
 TEST_F(RoundDriverTest, TooManyAbandonedRoundsInARowFailTheRun) {

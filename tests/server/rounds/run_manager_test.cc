@@ -365,6 +365,18 @@ TEST_F(RunManagerTest, AHelloGetsVerdictsAndWhatIsMissingIsPushedAgain) {
   EXPECT_THAT(fed_.dispatcher.tasks(), IsEmpty()) << "its update is here already";
 }
 
+TEST_F(RunManagerTest, ATaskThatGoesOutAfterItsRoundsCancelIsCancelledToo) {
+  const std::string run = Start(TinyPlan());
+  for (const char* id : {"c00", "c01", "c02"}) fed_.dispatcher.AwaitTask(id, run, 1);
+  fed_.dispatcher.OnPush([&](const v1::TrainTask&) {
+    ASSERT_OK(manager_->StopRun(run, "operator/test"));
+    fed_.dispatcher.AwaitCancels(3);
+  });
+  manager_->ClientOnline("c01", v1::Hello());
+  ASSERT_THAT(fed_.dispatcher.cancels(), SizeIs(4)) << "three by the stop, one for the task that followed it";
+  EXPECT_EQ(fed_.dispatcher.cancels().back(), "c01 not_needed");
+}
+
 TEST_F(RunManagerTest, AfterARestartTheHelloBringsTheTask) {
   const std::string run = Start(TinyPlan());
   for (const char* id : {"c00", "c01", "c02"}) {

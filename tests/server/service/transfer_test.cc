@@ -10,10 +10,13 @@
 #include "common/crypto/certificate.h"
 #include "common/crypto/digest.h"
 #include "common/rpc/limits.h"
+#include "common/storage/database.h"
 #include "common/update/signed_record.h"
 #include "common/update/update_codec.h"
+#include "server/ledger/ledger_store.h"
 #include "server/service/upload_store.h"
 #include "tests/server/service/federation_fixture.h"
+#include "tests/support/status_matchers.h"
 
 namespace tributary::service {
 namespace {
@@ -215,6 +218,25 @@ const BadContent kBadContents[] = {
     {"infinity", "not_finite", [](std::string b) { return WithFloat(b, std::numeric_limits<float>::infinity()); }},
     {"too_large", "too_large", [](std::string b) { return WithFloat(b, 1048576.0f); }},
 };
+
+// A history is checked later against certificates as they were when the update was accepted.
+TEST_F(TransferTest, ACertificateOfYesterdaySignsNothing) {
+  Begin();
+  ASSERT_OK_AND_ASSIGN(const auto database, storage::Database::Open(ledger::LedgerPath(dir())));
+  ASSERT_OK(
+      database->Run("INSERT INTO certificates (sha256, serial, client_id, pem, request_sha256, "
+                    "not_before_unix_ms, not_after_unix_ms, issued_unix_ms, state) "
+                    "SELECT ?1, 'other', client_id, pem, '', 1, 2, 1, 'superseded' FROM certificates "
+                    "WHERE client_id = ?2",
+                    {kOtherDigest, client_->id()}));
+  v1::BeginUploadRequest request = client_->Announce(task_, client_->MakeUpdate());
+  request.mutable_record()->set_certificate_sha256(kOtherDigest);
+  client_->Sign(&request);
+  v1::BeginUploadResponse response;
+  ASSERT_TRUE(client_->BeginUpload(request, &response).ok());
+  EXPECT_EQ(response.rejected().code(), "bad_signature");
+  EXPECT_THAT(response.rejected().reason(), ::testing::HasSubstr("not valid now"));
+}
 
 TEST_F(TransferTest, EveryBadContentIsRefusedByCode) {
   Begin();
