@@ -156,8 +156,8 @@ def draw(grid, iid, shards):
         panel.crossings(best)
     lines = ['<svg xmlns="http://www.w3.org/2000/svg" width="730" height="330" font-family="sans-serif" font-size="11">',
              '<rect width="730" height="330" fill="white"/>', *(part for panel in panels for part in panel.parts),
-             '<text x="720" y="320" text-anchor="end">test accuracy (%) by round; thick: best so far; thin: each round; grey: best so far at '
-             'the other rates</text>', '</svg>']
+             '<text x="720" y="320" text-anchor="end">test accuracy (%) by round; thick: best so far; thin: each round; '
+             'grey: best so far at the other rates</text>', '</svg>']
     return "\n".join(lines) + "\n"
 
 
