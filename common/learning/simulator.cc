@@ -101,6 +101,8 @@ class Simulation {
   void MakeWorkers();
   absl::StatusOr<SimulatedRound> RunRound(uint64_t round);
   absl::StatusOr<Outcome> TrainRound(AggregationStrategy* strategy, SimulatedRound* out);
+  absl::Status Sort(std::span<const std::string> clients, std::vector<absl::StatusOr<Contribution>> done,
+                    Outcome* outcome, SimulatedRound* out) const;
   std::vector<absl::StatusOr<Contribution>> TrainClients(uint64_t round, std::span<const std::string> clients,
                                                          AggregationStrategy* strategy);
   absl::StatusOr<Contribution> TrainClient(uint64_t round, const std::string& name, Worker* worker, Mutex* mu,
@@ -119,13 +121,17 @@ class Simulation {
 };
 
 absl::Status Simulation::Prepare() {
+  const v1::RoundPlan& round = input_.plan.round();
+  if (round.clients() < std::max(1u, round.min_clients())) {
+    return absl::InvalidArgumentError(absl::StrCat("round.clients is ", round.clients(), ", less than min_clients, ",
+                                                   std::max(1u, round.min_clients())));
+  }
   for (size_t i = 0; i < input_.parts.size(); ++i) {
     if (!input_.parts[i].empty()) parts_[SimulatedClientName(i)] = &input_.parts[i];
   }
-  if (parts_.size() < input_.plan.round().min_clients() || parts_.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("only ", parts_.size(),
-                                                      " of the simulated clients hold examples, ", "min_clients is ",
-                                                      input_.plan.round().min_clients()));
+  if (parts_.size() < round.min_clients() || parts_.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "only ", parts_.size(), " of the simulated clients hold examples, ", "min_clients is ", round.min_clients()));
   }
   TRB_RETURN_IF_ERROR(CheckCompatible(input_.train, model_));
   parameters_ = input_.initial_parameters;
@@ -211,6 +217,29 @@ std::vector<absl::StatusOr<Contribution>> Simulation::TrainClients(uint64_t roun
   return done;
 }
 
+// Files what each client did. A run's trouble counts more than a stop, which may only be what followed from it.
+absl::Status Simulation::Sort(std::span<const std::string> clients, std::vector<absl::StatusOr<Contribution>> done,
+                              Outcome* outcome, SimulatedRound* out) const {
+  absl::Status cancelled;
+  for (size_t i = 0; i < done.size(); ++i) {
+    if (done[i].ok()) {
+      out->clients.push_back(clients[i]);
+      outcome->accepted.push_back(*std::move(done[i]));
+      continue;
+    }
+    const absl::Status why = Annotate(done[i].status(), absl::StrCat("round ", out->round, ", ", clients[i]));
+    if (absl::IsCancelled(why)) {
+      cancelled = why;
+    } else if (!IsClientsOwn(why)) {
+      return why;
+    } else {
+      out->failed.emplace_back(clients[i], std::string(done[i].status().message()));
+      if (outcome->first_failure.ok()) outcome->first_failure = why;
+    }
+  }
+  return cancelled;
+}
+
 // In rank order; the ones behind the wanted number train only in the place of those that could not.
 absl::StatusOr<Simulation::Outcome> Simulation::TrainRound(AggregationStrategy* strategy, SimulatedRound* out) {
   const v1::RoundPlan& plan = input_.plan.round();
@@ -223,23 +252,7 @@ absl::StatusOr<Simulation::Outcome> Simulation::TrainRound(AggregationStrategy* 
   while (outcome.accepted.size() < plan.clients() && !left.empty()) {
     const auto now = left.first(std::min<size_t>(left.size(), plan.clients() - outcome.accepted.size()));
     left = left.subspan(now.size());
-    std::vector<absl::StatusOr<Contribution>> done = TrainClients(out->round, now, strategy);
-    // A run's trouble counts more than a client's, and than those that did not begin because of it.
-    for (size_t i = 0; i < done.size(); ++i) {
-      if (done[i].ok() || IsClientsOwn(done[i].status()) || absl::IsCancelled(done[i].status())) continue;
-      return Annotate(done[i].status(), absl::StrCat("round ", out->round, ", ", now[i]));
-    }
-    for (size_t i = 0; i < done.size(); ++i) {
-      if (done[i].ok()) {
-        out->clients.push_back(now[i]);
-        outcome.accepted.push_back(*std::move(done[i]));
-        continue;
-      }
-      const absl::Status why = Annotate(done[i].status(), absl::StrCat("round ", out->round, ", ", now[i]));
-      if (absl::IsCancelled(why)) return why;
-      out->failed.emplace_back(now[i], std::string(done[i].status().message()));
-      if (outcome.first_failure.ok()) outcome.first_failure = why;
-    }
+    TRB_RETURN_IF_ERROR(Sort(now, TrainClients(out->round, now, strategy), &outcome, out));
   }
   return outcome;
 }

@@ -73,7 +73,7 @@ std::string SimulatedClientName(size_t index);
 using RoundObserver = std::function<absl::Status(const SimulatedRound& round, std::span<const float> parameters)>;
 
 // The parameters after the last round. `observe` may be empty.
-//   INVALID_ARGUMENT     the model description, the plan's training part or the initial parameters
+//   INVALID_ARGUMENT     the model description, round.clients, the plan's training part or the initial parameters
 //   FAILED_PRECONDITION  data and model do not fit; fewer clients hold examples than min_clients
 //   that of a client     max_failed_rounds rounds in a row were abandoned; names the last one, its clients and reasons
 //   CANCELLED            `stop`

@@ -3,8 +3,9 @@ C = 0.1: 100 clients of 600 images, plain SGD, on this machine by `tributary sim
 
   python3 tests/bench/mcmahan.py MNIST_DIR WORK_DIR --svg docs/mcmahan.svg
 
-First the rate: each of --rates for --grid-rounds rounds, iid; the best best-so-far accuracy wins (ties: the smaller loss). That rate's iid
-run is the iid curve; then shards:2 with the same rate. WORK_DIR keeps, for each run, its rounds (KEY.jsonl, appended by the simulator
+For each partition first the rate: each of --rates for --grid-rounds rounds; the best best-so-far accuracy wins (ties: the smaller loss).
+As in the paper, each partition has its own: with two digits a client, a rate that is fine for iid can kill every ReLU. The winning run
+then goes on to its full length. WORK_DIR keeps, for each run, its rounds (KEY.jsonl, appended by the simulator
 itself) and its last model (KEY.safetensors, its checkpoint): stopped at any instant, the same command goes on where it was. Prints a
 JSON document with the minutes and where the best-so-far curve crosses 97 % and 99 % (linearly between rounds, as in the paper).
 """
@@ -12,6 +13,7 @@ JSON document with the minutes and where the best-so-far curve crosses 97 % and 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -65,9 +67,11 @@ class Run:
             command = [os.path.join(BIN, "tributary"), "simulate", self.path + ".toml", "--clients", "100", "--partition",
                        self.partition, "--data", self.a.mnist_dir, "--test", self.a.mnist_dir, "--checkpoint",
                        self.path + ".safetensors", "-o", "jsonl"]
-            with open(self.path + ".jsonl", "a", encoding="utf-8") as out:
-                if subprocess.run(command, stdout=out, check=False).returncode != 0:
-                    return False  # e.g. a rate at which training diverges
+            code = simulate(command, self.path + ".jsonl")
+            if code < 0 or code == 130:
+                raise SystemExit("stopped; the same command goes on")
+            if code != 0:
+                return False  # e.g. a rate at which training diverges
         return len(self.rounds()) >= self.rounds_wanted
 
     def accuracies(self):
@@ -80,6 +84,15 @@ class Run:
                 "best_by_25": best[min(25, len(best)) - 1],
                 "crosses": {f"{t:g}": crossing(best, t) for t in TARGETS},
                 "minutes": sum(r["seconds"] for r in rounds) / 60, "seconds_a_round": sum(r["seconds"] for r in rounds) / len(rounds)}
+
+
+def simulate(command, path):
+    """Its lines are appended to `path`. It ends with us: two of them would write the same files."""
+    with open(path, "a", encoding="utf-8") as out, subprocess.Popen(command, stdout=out) as process:
+        try:
+            return process.wait()
+        finally:
+            process.terminate()
 
 
 def best_so_far(values):
@@ -97,18 +110,23 @@ def crossing(best, target):
     return None
 
 
-def choose_rate(a):
-    runs = []
-    for rate in a.rates:
-        run = Run(a, "iid", rate, a.grid_rounds)
-        if not run.finish():
-            print(json.dumps({"rate": rate, "failed": True}), flush=True)
-            continue
-        print(json.dumps(run.document()), flush=True)
-        runs.append(run)
-    if not runs:
-        raise SystemExit("no rate of the grid trained")
-    return max(runs, key=lambda r: (max(r.accuracies()), -r.rounds()[-1]["test_loss"])), runs
+def run_partition(a, partition, rates, rounds):
+    """The run of the best rate, at its full length, and those of the grid."""
+    grid = []
+    for rate in rates:
+        run = Run(a, partition, rate, min(a.grid_rounds, rounds))
+        if run.finish():
+            print(json.dumps(run.document()), flush=True)
+            grid.append(run)
+        else:
+            print(json.dumps({"partition": partition, "rate": rate, "failed": True}), flush=True)
+    if not grid:
+        raise SystemExit(f"no rate of the grid trained {partition}")
+    best = max(grid, key=lambda r: (max(r.accuracies()), -r.rounds()[r.rounds_wanted - 1]["test_loss"]))
+    run = Run(a, partition, best.rate, rounds)
+    if not run.finish():
+        raise SystemExit(f"the run {run.path} did not end; the same command goes on with it")
+    return run, grid
 
 
 class Panel:
@@ -144,20 +162,22 @@ class Panel:
                                   f'<text x="{x + 6:.1f}" y="{y + 14:.1f}">{target:.0%} in round {at:g}</text>')
 
 
-def draw(grid, iid, shards):
-    panels = [Panel(50, f"iid, rate {iid.rate:g}", iid.rounds_wanted), Panel(410, f"shards:2, rate {shards.rate:g}", shards.rounds_wanted)]
-    for run in grid:
-        if run is not iid:
-            panels[0].curve(best_so_far(run.accuracies()), "#bbb", 1)
-    for panel, run in zip(panels, (iid, shards)):
+def draw(results):
+    panels = []
+    for left, (run, grid) in zip((50, 410), results):
+        panel = Panel(left, f"{run.partition}, rate {run.rate:g}", run.rounds_wanted)
+        for other in grid:
+            if other.rate != run.rate:
+                panel.curve(best_so_far(other.accuracies()), "#bbb", 1)
         panel.curve(run.accuracies(), "#9ec5f5", 1)
         best = best_so_far(run.accuracies())
         panel.curve(best, "#1f6feb", 2)
         panel.crossings(best)
+        panels.append(panel)
     lines = ['<svg xmlns="http://www.w3.org/2000/svg" width="730" height="330" font-family="sans-serif" font-size="11">',
              '<rect width="730" height="330" fill="white"/>', *(part for panel in panels for part in panel.parts),
-             '<text x="720" y="320" text-anchor="end">test accuracy (%) by round; thick: best so far; thin: each round; grey: best so far at '
-             'the other rates</text>', '</svg>']
+             '<text x="720" y="320" text-anchor="end">test accuracy (%) by round; thick: best so far; thin: each round; '
+             'grey: best so far at the other rates</text>', '</svg>']
     return "\n".join(lines) + "\n"
 
 
@@ -165,23 +185,23 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("mnist_dir")
     p.add_argument("work_dir")
-    p.add_argument("--rates", type=lambda s: [float(r) for r in s.split(",")], default=[0.05, 0.1, 0.215, 0.3])
+    numbers = lambda text: [float(v) for v in text.split(",")]
+    p.add_argument("--rates", type=numbers, default=[0.05, 0.1, 0.215, 0.3])
+    p.add_argument("--shards-rates", type=numbers, default=[0.02, 0.05, 0.1])
     p.add_argument("--grid-rounds", type=int, default=40)
+    p.add_argument("--iid-rounds", type=int, default=40)
     p.add_argument("--shards-rounds", type=int, default=350)
-    p.add_argument("--shards-rate", type=float, help="instead of the chosen one")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--precision", default="float32")
     p.add_argument("--svg", help="where the plot goes")
     a = p.parse_args()
     os.makedirs(a.work_dir, exist_ok=True)
-    iid, grid = choose_rate(a)
-    shards = Run(a, "shards:2", a.shards_rate or iid.rate, a.shards_rounds)
-    if not shards.finish():
-        raise SystemExit("the shards:2 run did not end; the same command goes on with it")
-    print(json.dumps({"rate": iid.rate, "iid": iid.document(), "shards:2": shards.document()}), flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; the same command goes on"))
+    results = [run_partition(a, "iid", a.rates, a.iid_rounds), run_partition(a, "shards:2", a.shards_rates, a.shards_rounds)]
+    print(json.dumps({run.partition: run.document() for run, _ in results}), flush=True)
     if a.svg:
         with open(a.svg, "w", encoding="utf-8") as f:
-            f.write(draw(grid, iid, shards))
+            f.write(draw(results))
     return 0
 
 

@@ -248,12 +248,13 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data_dir")
     p.add_argument("trace_dir", nargs="?")
+    p.add_argument("--model", choices=sorted({c[0] for c in CASES}), help="only this preset")
     p.add_argument("--limit", type=float, default=1e-5, help="the largest difference of a weight that is fine")
     a = p.parse_args()
     torch.set_num_threads(1)
     good = True
     with tempfile.TemporaryDirectory(prefix="tributary-replay-") as folder:
-        for case in [None] if a.trace_dir else CASES:
+        for case in [None] if a.trace_dir else [c for c in CASES if a.model in (None, c[0])]:
             data, trace = (a.data_dir, a.trace_dir) if case is None else make_trace(folder, a.data_dir, *case)
             good = check_case(case, replay_trace(data, trace, a.limit), a.limit) and good
     return 0 if good else 1

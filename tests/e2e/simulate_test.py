@@ -63,7 +63,8 @@ class SimulateTest(unittest.TestCase):
             cls.simulated = simulate(file)
             cls.other = simulate(file, "--set", "train.weight_decay=0")
             for k in range(1, CLIENTS + 1):
-                f.add_client(f"client-{k:04}", DATA, "--part", f"{k}/{CLIENTS}", "--partition", PARTITION, "--seed", SEED).wait_for("session_open")
+                client = f.add_client(f"client-{k:04}", DATA, "--part", f"{k}/{CLIENTS}", "--partition", PARTITION, "--seed", SEED)
+                client.wait_for("session_open")
             cls.document = f.finish(f.start_run(RUN))
             run = cls.document["run"]["id"]
             cls.sizes = {c["name"]: int(c["examples"]) for c in f.doc("client", "list")["clients"]}

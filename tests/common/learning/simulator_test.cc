@@ -223,6 +223,14 @@ TEST_F(SimulatorTest, AWarmStartOfAnotherModelIsRefused) {
   EXPECT_THAT(RunAll(input), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 7 parameters")));
 }
 
+TEST_F(SimulatorTest, ARoundOfFewerThanItNeedsIsRefused) {
+  for (const uint32_t clients : {0u, 2u}) {
+    plan_.mutable_round()->set_clients(clients);
+    plan_.mutable_round()->set_min_clients(clients == 0 ? 0 : 3);
+    EXPECT_THAT(RunAll(Input()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("round.clients")));
+  }
+}
+
 // One client holds a single example, which the validation split takes.
 class AClientThatCannotTrainTest : public SimulatorTest {
  protected:
