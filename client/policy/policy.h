@@ -33,10 +33,11 @@ struct Policy {
 // What of a task the policy is about.
 struct TaskTerms {
   std::string run_name;
-  std::string preset;  // empty when layers are written out
+  std::string preset;  // empty when layers are written out, or are not those of the preset that the model names
   uint32_t epochs = 0;
   uint32_t min_clients = 0;
-  std::string retention;  // round | run | forever; anything else is longer than all of them
+  std::string retention;            // round | run | forever; anything else is longer than all of them
+  std::string claimed_preset = {};  // the name that the model goes by, when its layers are others
 };
 
 struct Counters {

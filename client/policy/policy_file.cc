@@ -85,7 +85,7 @@ std::string FormatPolicy(const Policy& p) {
       Quoted(p.runs),
       "\n\n# Presets of the models that may train here (keras-cnn, cat-cnn, fedavg-cnn); \"custom\" is any model "
       "whose\n"
-      "# layers are written out.\nmodels = ",
+      "# layers are written out, or are not those of the preset that it calls itself.\nmodels = ",
       Quoted(p.models), "\n\n# Most passes over the data in one round (1 to 1000).\nmax_epochs = ", p.max_epochs,
       "\n\n# Most tasks taken in any 24 hours; 0 = no limit.\nrounds_a_day = ", p.rounds_a_day,
       "\n\n# Processor threads that training may use; 0 = all that this process may use.\nthreads = ", p.threads,

@@ -73,12 +73,16 @@ class ClientLedger {
   // Remembers the task's round as the run's newest, and the task in this state (queued or declined), replacing a row of
   // the same id that is not held.
   absl::Status AddTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal, int64_t now_unix_ms);
-  // Remembers the task as declined, but not its history: for one that forks it.
+  // Remembers why the task was declined, but not its history: for one that forks it. A row that is there keeps what it
+  // says of the task as it came first; when that was not trained yet it is declined too.
   absl::Status AddRefusedHistory(const v1::TrainTask& task, const Refusal& refusal, int64_t now_unix_ms);
   absl::StatusOr<std::optional<TaskRow>> FindTask(const std::string& task_id);
   // Queued, training and finished ones, oldest first.
   absl::StatusOr<std::vector<TaskRow>> HeldTasks();
+  // How often a task was taken; one that was dropped and taken again counts twice.
   absl::StatusOr<uint64_t> CountAcceptedSince(int64_t unix_ms);
+  // Whether the task's round of its run was taken under another task id.
+  absl::StatusOr<bool> TookRoundAsOther(const v1::TrainTask& task);
   // queued <-> training.
   absl::Status SetTaskState(const std::string& task_id, TaskState state);
   // Ends a task that is not finished yet. False when it was finished, or over, before.
@@ -110,6 +114,7 @@ class ClientLedger {
 
  private:
   explicit ClientLedger(std::unique_ptr<storage::Database> db) : db_(std::move(db)) {}
+  absl::Status CountAccepted(const std::string& task_id, int64_t now_unix_ms);
   absl::Status WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal, int64_t now_unix_ms);
 
   const std::unique_ptr<storage::Database> db_;

@@ -192,7 +192,8 @@ absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* s
   answer.set_code(decision.refusal.code);
   answer.set_reason(decision.refusal.reason);
   sender->Push(std::move(message));
-  return decision.accepted ? parts_.board->Accepted(task, decision.is_new) : absl::OkStatus();
+  if (decision.accepted) return parts_.board->Accepted(task, decision.is_new);
+  return parts_.board->Declined(task.task_id());
 }
 
 void SessionLoop::Pause(absl::Duration d, std::stop_token stop) {

@@ -133,9 +133,23 @@ absl::Status TaskBoard::Drop(const std::string& task_id, const Refusal& why) {
   TRB_ASSIGN_OR_RETURN(const bool dropped, ledger_.CloseUnfinished(task_id, TaskState::kDropped, why));
   if (!dropped) return absl::OkStatus();
   Log(LogLevel::kInfo, "task_dropped", {{"task", task_id}, {"code", why.code}, {"reason", why.reason}});
+  Forget(task_id);
+  return absl::OkStatus();
+}
+
+void TaskBoard::Forget(const std::string& task_id) {
   const MutexLock lock(&mu_);
   if (Item* item = FindLocked(task_id); item != nullptr) item->stop.request_stop();
   RemoveLocked(task_id);
+}
+
+absl::Status TaskBoard::Declined(const std::string& task_id) {
+  {
+    const MutexLock lock(&mu_);
+    if (FindLocked(task_id) == nullptr) return absl::OkStatus();
+  }
+  TRB_ASSIGN_OR_RETURN(const std::optional<TaskRow> row, ledger_.FindTask(task_id));
+  if (!row.has_value() || !IsHeld(row->state)) Forget(task_id);
   return absl::OkStatus();
 }
 

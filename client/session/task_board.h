@@ -50,6 +50,8 @@ class TaskBoard {
   // A task that TaskIntake accepted: new, or known already.
   absl::Status Accepted(const v1::TrainTask& task, bool is_new);
   absl::Status Cancelled(const v1::CancelTask& cancel);
+  // TaskIntake declined it. One that was held until now is no longer, if the ledger says so.
+  absl::Status Declined(const std::string& task_id);
 
   // ---- the trainer
   // Blocks until there is one to train, oldest first; nothing once Stop was called.
@@ -92,6 +94,7 @@ class TaskBoard {
   };
 
   TaskBoard(ClientLedger* ledger, const Clock* clock) : ledger_(*ledger), clock_(*clock) {}
+  void Forget(const std::string& task_id) TRB_EXCLUDES(mu_);
   Item* FindLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   void RemoveLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   absl::Status Drop(const std::string& task_id, const Refusal& why) TRB_EXCLUDES(mu_);

@@ -45,6 +45,15 @@ absl::Status CheckSizes(const v1::TrainTask& task, const nn::ModelDescription& m
   return absl::OkStatus();
 }
 
+bool IsThePresetItNames(v1::ModelDescription model) {
+  const absl::StatusOr<v1::ModelDescription> preset = nn::ModelDescription::Preset(model.preset());
+  if (!preset.ok()) return false;
+  model.clear_classes();
+  model.clear_input_mean();
+  model.clear_input_std();
+  return model.SerializeAsString() == preset->SerializeAsString();
+}
+
 bool SameUpdate(const v1::UpdateRecord& accepted, const v1::UpdateRecord& own) {
   v1::UpdateRecord copy = accepted;
   copy.set_certificate_sha256(own.certificate_sha256());
@@ -66,12 +75,15 @@ absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Ce
 }
 
 policy::TaskTerms TermsOf(const v1::TrainTask& task, const v1::RunPlan& plan) {
+  const std::string& name = plan.model().preset();
+  const bool is_preset = !name.empty() && IsThePresetItNames(plan.model());
   return {.run_name = plan.name(),
-          .preset = plan.model().preset(),
+          .preset = is_preset ? name : "",
           .epochs = plan.train().epochs(),
           // As the plan has it, which the update signs; the task only repeats it.
           .min_clients = std::min(task.min_clients(), plan.round().min_clients()),
-          .retention = plan.keep_updates()};
+          .retention = plan.keep_updates(),
+          .claimed_preset = is_preset ? "" : name};
 }
 
 absl::Status CheckReceipt(const v1::Receipt& receipt, const v1::UpdateRecord& record, const v1::TrainTask& task) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "client/session/task_check.h"
 
 namespace tributary::session {
@@ -14,6 +15,15 @@ TaskIntake::Decision Declined(Refusal refusal) {
   if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
   std::replace(refusal.reason.begin(), refusal.reason.end(), '\n', ';');
   return {.accepted = false, .is_new = false, .refusal = std::move(refusal)};
+}
+
+// A task that was seen before must come as it came: the same round of the same run, on the same base model and past.
+Refusal CheckUnchanged(const TaskRow& row, const std::optional<RunMemory>& memory, const v1::TrainTask& task) {
+  if (row.task.run_id() != task.run_id() || row.task.round() != task.round())
+    return {"history_fork", "this task was of another run or round before"};
+  if (IsHeld(row.state)) return CheckHistory(MemoryOf(row.task), task);
+  if (memory.has_value() && memory->round == task.round()) return CheckHistory(memory, task);
+  return {};
 }
 
 // The answer to a task that was seen before; nothing when it is to be looked at afresh.
@@ -31,9 +41,26 @@ std::optional<TaskIntake::Decision> AnswerAgain(const TaskRow& row) {
 absl::StatusOr<TaskIntake::Decision> TaskIntake::Decide(const v1::TrainTask& task) {
   TRB_ASSIGN_OR_RETURN(const std::optional<TaskRow> known, parts_.ledger->FindTask(task.task_id()));
   if (known.has_value()) {
+    TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
+    const Refusal changed = CheckUnchanged(*known, memory, task);
+    if (changed.refused()) return RefuseHistory(task, changed);
     if (std::optional<Decision> again = AnswerAgain(*known); again.has_value()) return *std::move(again);
   }
   return DecideNew(task);
+}
+
+absl::StatusOr<TaskIntake::Decision> TaskIntake::RefuseHistory(const v1::TrainTask& task, const Refusal& why) {
+  TRB_RETURN_IF_ERROR(parts_.ledger->AddRefusedHistory(task, why, parts_.clock->NowUnixMillis()));
+  return Declined(why);
+}
+
+absl::StatusOr<Refusal> TaskIntake::CheckPast(const v1::TrainTask& task) {
+  TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
+  const Refusal history = CheckHistory(memory, task);
+  if (history.refused()) return history;
+  TRB_ASSIGN_OR_RETURN(const bool taken, parts_.ledger->TookRoundAsOther(task));
+  if (taken) return Refusal{"history_fork", absl::StrCat("round ", task.round(), " came under another task id before")};
+  return Refusal();
 }
 
 absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& task) {
@@ -41,11 +68,8 @@ absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& 
   // What cannot be understood is not remembered: its fields may be anything.
   const absl::StatusOr<ParsedTask> parsed = ParseTask(task, *parts_.ca);
   if (!parsed.ok()) return Declined({"unsupported", std::string(parsed.status().message())});
-  TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
-  if (const Refusal history = CheckHistory(memory, task); history.refused()) {
-    TRB_RETURN_IF_ERROR(parts_.ledger->AddRefusedHistory(task, history, now));
-    return Declined(history);
-  }
+  TRB_ASSIGN_OR_RETURN(const Refusal past, CheckPast(task));
+  if (past.refused()) return RefuseHistory(task, past);
   TRB_ASSIGN_OR_RETURN(const uint64_t today,
                        parts_.ledger->CountAcceptedSince(now - absl::ToInt64Milliseconds(absl::Hours(24))));
   const policy::Decision terms =

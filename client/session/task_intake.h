@@ -1,5 +1,5 @@
 // Decides on every task that the coordinator offers, and makes the decision durable before it is answered. Order of the
-// checks: known already, understood, history, owner's policy, data.
+// checks: known already (and still the same), understood, history, owner's policy, data.
 // Threads: belongs to the session's thread.
 #ifndef TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
 #define TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
@@ -39,6 +39,8 @@ class TaskIntake {
   absl::StatusOr<Decision> Decide(const v1::TrainTask& task);
 
  private:
+  absl::StatusOr<Decision> RefuseHistory(const v1::TrainTask& task, const Refusal& why);
+  absl::StatusOr<Refusal> CheckPast(const v1::TrainTask& task);
   absl::StatusOr<Decision> DecideNew(const v1::TrainTask& task);
 
   const Parts parts_;

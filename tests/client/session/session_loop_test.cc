@@ -94,6 +94,28 @@ TEST_F(SessionLoopTest, AForkedTaskIsDeclined) {
   EXPECT_EQ("history_fork", answer.code());
 }
 
+TEST_F(SessionLoopTest, AForkOfTheTaskInTrainingEndsTheTraining) {
+  std::atomic<bool> began{false}, ended{false};
+  train_ = [&](const learning::LocalTask& t) -> absl::StatusOr<learning::LocalResult> {
+    began = true;
+    while (!t.stop()) std::this_thread::yield();
+    ended = true;
+    return absl::CancelledError("stopped");
+  };
+  StartAll();
+  link_.AwaitHello(1);
+  link_.PushTask(federation_.Task(1));
+  while (!began) std::this_thread::yield();
+  v1::TrainTask fork = federation_.Task(1);
+  fork.set_base_model_sha256(std::string(64, 'e'));
+  link_.PushTask(fork);
+  link_.Await([](const v1::ClientMessage& m) { return m.has_answer() && m.answer().code() == "history_fork"; });
+  AwaitIdle();
+  while (!ended) std::this_thread::yield();
+  StopAll();
+  EXPECT_EQ(TaskState::kDeclined, Row(fork).state);
+}
+
 TEST_F(SessionLoopTest, AfterARestartHelloNamesHeldTasksAndHeads) {
   const v1::TrainTask task = federation_.Task(3);
   ASSERT_TRUE(intake_->Decide(task).value().accepted);
