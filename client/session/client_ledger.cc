@@ -32,7 +32,8 @@ TaskState StateFromName(const std::string& name) {
 
 constexpr int64_t kAcceptancesKeptMs = int64_t{48} * 3'600'000;
 
-constexpr char kTaskColumns[] = "task_id, run_id, run_name, round, state, code, reason, message, received_unix_ms";
+constexpr char kTaskColumns[] =
+    "task_id, run_id, run_name, round, state, code, reason, message, received_unix_ms, starts";
 
 absl::StatusOr<TaskRow> ReadTask(const Row& row, const std::string& path) {
   TaskRow out;
@@ -47,6 +48,7 @@ absl::StatusOr<TaskRow> ReadTask(const Row& row, const std::string& path) {
   out.code = row.Text(5);
   out.reason = row.Text(6);
   out.received_unix_ms = row.Int(8);
+  out.starts = row.Uint(9);
   return out;
 }
 
@@ -209,6 +211,25 @@ absl::Status ClientLedger::SetTaskState(const std::string& task_id, TaskState st
                     task_id);
 }
 
+absl::Status ClientLedger::CountStart(const std::string& task_id) {
+  return RequireOne(db_->Change("UPDATE tasks SET state = 'training', starts = starts + 1 WHERE task_id = ?1 AND state "
+                                "IN ('queued', 'training')",
+                                {task_id}),
+                    task_id);
+}
+
+absl::Status ClientLedger::UndoStart(const std::string& task_id) {
+  return db_->Run("UPDATE tasks SET starts = max(starts - 1, 0) WHERE task_id = ?1", {task_id});
+}
+
+absl::StatusOr<bool> ClientLedger::GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms) {
+  TRB_ASSIGN_OR_RETURN(const int64_t count,
+                       db_->QueryInt("SELECT count(*) FROM tasks WHERE run_id = ?1 AND state = 'failed' AND starts >= "
+                                     "?2 AND received_unix_ms >= ?3",
+                                     {run_id, starts, since_unix_ms}));
+  return count > 0;
+}
+
 absl::StatusOr<bool> ClientLedger::CloseUnfinished(const std::string& task_id, TaskState end, const Refusal& why) {
   TRB_ASSIGN_OR_RETURN(const int64_t changed,
                        db_->Change("UPDATE tasks SET state = ?2, code = ?3, reason = ?4, message = x'' "
@@ -253,7 +274,7 @@ absl::Status ClientLedger::RequeueFinished(const std::string& task_id) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(*db_));
   TRB_RETURN_IF_ERROR(db_->Run("DELETE FROM outbox WHERE task_id = ?1", {task_id}));
   TRB_RETURN_IF_ERROR(
-      db_->Run("UPDATE tasks SET state = 'queued' WHERE task_id = ?1 AND state = 'finished'", {task_id}));
+      db_->Run("UPDATE tasks SET state = 'queued', starts = 0 WHERE task_id = ?1 AND state = 'finished'", {task_id}));
   return transaction->Commit();
 }
 

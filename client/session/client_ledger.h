@@ -35,6 +35,7 @@ struct TaskRow {
   TaskState state = TaskState::kQueued;
   std::string code, reason;  // why declined, failed, dropped or rejected
   int64_t received_unix_ms = 0;
+  uint64_t starts = 0;  // how often training began and did not come to an orderly end
 };
 
 // An update on its way: what is signed, and the file with its bytes (by its digest).
@@ -85,6 +86,12 @@ class ClientLedger {
   absl::StatusOr<bool> TookRoundAsOther(const v1::TrainTask& task);
   // queued <-> training.
   absl::Status SetTaskState(const std::string& task_id, TaskState state);
+  // Training begins: the task is in training, and one more start is counted. Taken back by UndoStart when the training
+  // is stopped in an orderly way; what remains counted ended with this process.
+  absl::Status CountStart(const std::string& task_id);
+  absl::Status UndoStart(const std::string& task_id);
+  // Whether a task of the run that was received since then was given up after `starts` starts.
+  absl::StatusOr<bool> GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms);
   // Ends a task that is not finished yet. False when it was finished, or over, before.
   absl::StatusOr<bool> CloseUnfinished(const std::string& task_id, TaskState end, const Refusal& why);
   // A held task comes to its end; its outbox row goes in the same transaction. `outcome` goes to its rows in `sent`;

@@ -38,7 +38,12 @@ struct TrainJob {
 
 class TaskBoard {
  public:
-  // Both borrowed. Takes up what the ledger holds: what was being trained is queued again.
+  // As many trainings of one task as may end with the process that ran them (out of memory, most likely) before the
+  // task is given up.
+  static constexpr uint64_t kMostLostStarts = 2;
+
+  // Both borrowed. Takes up what the ledger holds: what was being trained is queued again, or failed when its training
+  // ended with the process too often.
   static absl::StatusOr<std::unique_ptr<TaskBoard>> Create(ClientLedger* ledger, const Clock* clock);
 
   // ---- the session
@@ -56,6 +61,8 @@ class TaskBoard {
   // ---- the trainer
   // Blocks until there is one to train, oldest first; nothing once Stop was called.
   std::optional<TrainJob> NextTraining();
+  // Call it before anything that may cost much memory: counts the start durably. CANCELLED when the task is gone.
+  absl::Status Begins(const std::string& task_id);
   void Progress(const std::string& task_id, uint64_t steps_done, uint64_t steps_total);
   // The update is in the outbox.
   void Trained(const std::string& task_id, const std::string& update_sha256);
@@ -89,11 +96,13 @@ class TaskBoard {
     std::string update_sha256;  // once finished
     bool confirmed = false;     // the coordinator wants it, this process knows
     std::stop_source stop;      // of its training
+    bool begun = false;         // a start is counted that did not end yet
     absl::Duration received;    // monotonic
     absl::Duration not_before;  // of the next upload attempt
   };
 
   TaskBoard(ClientLedger* ledger, const Clock* clock) : ledger_(*ledger), clock_(*clock) {}
+  bool TakeBegun(const std::string& task_id) TRB_EXCLUDES(mu_);
   void Forget(const std::string& task_id) TRB_EXCLUDES(mu_);
   Item* FindLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   void RemoveLocked(const std::string& task_id) TRB_REQUIRES(mu_);

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "client/session/task_check.h"
+#include "client/session/memory_limit.h"
+#include "client/session/task_board.h"
 
 namespace tributary::session {
 namespace {
@@ -63,6 +64,21 @@ absl::StatusOr<Refusal> TaskIntake::CheckPast(const v1::TrainTask& task) {
   return Refusal();
 }
 
+absl::StatusOr<Refusal> TaskIntake::CheckTerms(const v1::TrainTask& task, const ParsedTask& parsed) {
+  const int64_t yesterday = parts_.clock->NowUnixMillis() - absl::ToInt64Milliseconds(absl::Hours(24));
+  TRB_ASSIGN_OR_RETURN(const uint64_t today, parts_.ledger->CountAcceptedSince(yesterday));
+  const policy::Decision terms =
+      policy::Decide(TermsOf(task, parsed.plan), *parts_.policy, {.accepted_last_day = today});
+  if (!terms.accepted) return Refusal{terms.code, terms.reason};
+  const Refusal memory = CheckMemory(parsed.model, parsed.plan.train(), parts_.memory_bytes);
+  if (memory.refused()) return memory;
+  TRB_ASSIGN_OR_RETURN(const bool given_up,
+                       parts_.ledger->GaveUpTaskOf(task.run_id(), TaskBoard::kMostLostStarts, yesterday));
+  if (given_up)
+    return Refusal{"training_failed", "training for this run killed this program within the last day: no new attempt"};
+  return parts_.data->Check(parsed.model);
+}
+
 absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& task) {
   const int64_t now = parts_.clock->NowUnixMillis();
   // What cannot be understood is not remembered: its fields may be anything.
@@ -70,11 +86,7 @@ absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& 
   if (!parsed.ok()) return Declined({"unsupported", std::string(parsed.status().message())});
   TRB_ASSIGN_OR_RETURN(const Refusal past, CheckPast(task));
   if (past.refused()) return RefuseHistory(task, past);
-  TRB_ASSIGN_OR_RETURN(const uint64_t today,
-                       parts_.ledger->CountAcceptedSince(now - absl::ToInt64Milliseconds(absl::Hours(24))));
-  const policy::Decision terms =
-      policy::Decide(TermsOf(task, parsed->plan), *parts_.policy, {.accepted_last_day = today});
-  Refusal refusal = terms.accepted ? parts_.data->Check(parsed->model) : Refusal{terms.code, terms.reason};
+  TRB_ASSIGN_OR_RETURN(const Refusal refusal, CheckTerms(task, *parsed));
   TRB_ASSIGN_OR_RETURN(const std::vector<TaskRow> held, parts_.ledger->HeldTasks());
   if (!refusal.refused() && held.size() >= kMostHeld) return Declined({"busy", "64 tasks are waiting here already"});
   const Decision decision = refusal.refused() ? Declined(refusal) : Decision{true, true, {}};

@@ -93,6 +93,13 @@ TEST_F(TaskIntakeTest, ADroppedTaskThatComesAgainCountsAgain) {
   EXPECT_EQ("policy", Decide(federation_.Task(3, 2)).refusal.code) << "also after a restart";
 }
 
+TEST_F(TaskIntakeTest, AModelThatCannotFitIntoMemoryIsDeclined) {
+  TaskIntake small({ledger_.get(), data_.get(), &policy_, &federation_.ca(), &clock_, 64});
+  const TaskIntake::Decision decision = small.Decide(federation_.Task(1)).value();
+  EXPECT_EQ("training_failed", decision.refusal.code);
+  EXPECT_NE(std::string::npos, decision.refusal.reason.find("memory")) << decision.refusal.reason;
+}
+
 TEST_F(TaskIntakeTest, OtherLayersUnderAPresetsNameAreDeclined) {
   policy_.models = {"keras-cnn"};
   federation_.plan.mutable_model()->set_preset("keras-cnn");
