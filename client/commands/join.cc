@@ -126,7 +126,7 @@ absl::Status Join(const JoinFlags& flags, Console* console) {
   TRB_ASSIGN_OR_RETURN(const policy::Policy policy, PolicyOf(flags));
   TRB_ASSIGN_OR_RETURN(const std::string invitation, ReadInvitation(flags, console));
   TRB_RETURN_IF_ERROR(WithFix(crypto::ParseInvitation(invitation).status(), kNewInvitation));
-  const std::unique_ptr<session::DataHolder> data = session::DataHolder::Load(settings, policy.bad_data);
+  const std::unique_ptr<session::DataHolder> data = session::DataHolder::Load(settings, policy);
   TRB_RETURN_IF_ERROR(data->status());
   console->out << DataSummary(settings, *data) << "\nPolicy     " << flags.directory << "/policy.toml\n\n"
                << policy::FormatPolicy(policy) << "\n"

@@ -59,7 +59,7 @@ absl::Status Daemon::OpenStores() {
   TRB_ASSIGN_OR_RETURN(ledger_, ClientLedger::Open(options_.directory));
   TRB_ASSIGN_OR_RETURN(outbox_, Outbox::Open(options_.directory, ledger_.get()));
   TRB_ASSIGN_OR_RETURN(cache_, ModelCache::Open(options_.directory));
-  data_ = DataHolder::Load(settings_, policy_.bad_data);
+  data_ = DataHolder::Load(settings_, policy_);
   if (!data_->status().ok()) Log(LogLevel::kError, "data_cannot_be_read", {{"why", data_->status().ToString()}});
   for (const std::string& warning : data_->report().warnings) Log(LogLevel::kWarning, "data", {{"what", warning}});
   TRB_ASSIGN_OR_RETURN(board_, TaskBoard::Create(ledger_.get(), options_.clock));
