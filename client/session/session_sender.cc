@@ -25,10 +25,19 @@ SessionSender::~SessionSender() {
 }
 
 void SessionSender::Push(v1::ClientMessage message) {
-  const MutexLock lock(&mu_);
-  if (stopped_) return;
-  queue_.push_back(std::move(message));
-  changed_.NotifyAll();
+  {
+    const MutexLock lock(&mu_);
+    if (stopped_) return;
+    if (queue_.size() < kMostQueued) {
+      queue_.push_back(std::move(message));
+      changed_.NotifyAll();
+      return;
+    }
+    stopped_ = true;
+    queue_.clear();
+    changed_.NotifyAll();
+  }
+  session_.Cancel();
 }
 
 void SessionSender::Stop() {

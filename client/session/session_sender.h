@@ -18,6 +18,8 @@ namespace tributary::session {
 
 class SessionSender {
  public:
+  static constexpr size_t kMostQueued = 4096;
+
   // `session` and `clock` are borrowed. `on_heartbeat` is called on the thread after each heartbeat; may be empty.
   SessionSender(CoordinatorLink::Session* session, const Clock* clock, absl::Duration heartbeat_interval,
                 std::function<void()> on_heartbeat);
@@ -26,6 +28,7 @@ class SessionSender {
   SessionSender(const SessionSender&) = delete;
   SessionSender& operator=(const SessionSender&) = delete;
 
+  // A message too many (the coordinator floods this client and takes no answers) ends the session instead.
   void Push(v1::ClientMessage message) TRB_EXCLUDES(mu_);
   void Stop() TRB_EXCLUDES(mu_);
 

@@ -142,7 +142,8 @@ absl::Status TaskBoard::DropOvertaken(const v1::TrainTask& by) {
 }
 
 // The ledger decides who was first, the trainer with the finished update or the cancel.
-absl::Status TaskBoard::Drop(const std::string& task_id, const Refusal& why) {
+absl::Status TaskBoard::Drop(const std::string& task_id, const Refusal& reason) {
+  const Refusal why = Shortened(reason);
   TRB_ASSIGN_OR_RETURN(const bool dropped, ledger_.CloseUnfinished(task_id, TaskState::kDropped, why));
   if (!dropped) return absl::OkStatus();
   Log(LogLevel::kInfo, "task_dropped", {{"task", task_id}, {"code", why.code}, {"reason", why.reason}});

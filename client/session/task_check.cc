@@ -14,6 +14,7 @@ namespace tributary::session {
 namespace {
 
 constexpr int kMaxLinks = 100'000;
+constexpr size_t kMaxCertificateBytes = 16 * 1024;  // kept for each run
 
 absl::Status Wrong(std::string what) { return absl::InvalidArgumentError(std::move(what)); }
 
@@ -30,6 +31,7 @@ absl::Status CheckNames(const v1::TrainTask& task) {
 }
 
 absl::Status CheckReceiptKey(const v1::TrainTask& task, const crypto::Certificate& ca) {
+  if (task.receipt_certificate_pem().size() > kMaxCertificateBytes) return Wrong("the receipt certificate is too long");
   const absl::StatusOr<crypto::Certificate> key = crypto::Certificate::FromPem(task.receipt_certificate_pem());
   if (!key.ok()) return Wrong(absl::StrCat("the receipt certificate cannot be read: ", key.status().message()));
   if (!key->IssuedBy(ca)) return Wrong("the receipt certificate is not signed by the federation's CA");

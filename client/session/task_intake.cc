@@ -1,6 +1,7 @@
 #include "client/session/task_intake.h"
 
-#include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/session/memory_limit.h"
@@ -10,12 +11,9 @@ namespace tributary::session {
 namespace {
 
 constexpr size_t kMostHeld = 64;  // Hello names no more
-constexpr size_t kMaxReasonBytes = 500;
 
 TaskIntake::Decision Declined(Refusal refusal) {
-  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
-  std::replace(refusal.reason.begin(), refusal.reason.end(), '\n', ';');
-  return {.accepted = false, .is_new = false, .refusal = std::move(refusal)};
+  return {.accepted = false, .is_new = false, .refusal = Shortened(std::move(refusal))};
 }
 
 // A task that was seen before must come as it came: the same round of the same run, on the same base model and past.

@@ -31,24 +31,25 @@ TEST_P(BadTaskTest, IsNotUnderstood) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadTaskTest,
-    ::testing::Values(Case{"TaskIdIsAPath", [](v1::TrainTask* task) { task->set_task_id("../../etc/passwd"); }},
-                      Case{"NoRun", [](v1::TrainTask* task) { task->clear_run_id(); }},
-                      Case{"RoundZero", [](v1::TrainTask* task) { task->set_round(0); }},
-                      Case{"RoundBeyondTheDatabase", [](v1::TrainTask* task) { task->set_round(UINT64_MAX); }},
-                      Case{"BaseModelIsNoDigest", [](v1::TrainTask* task) { task->set_base_model_sha256("../x"); }},
-                      Case{"OneByteOfPlanChanged", [](v1::TrainTask* task) { task->mutable_plan()->back() ^= 1; }},
-                      Case{"BaseModelOfAnotherSize", [](v1::TrainTask* task) { task->set_base_model_bytes(4); }},
-                      Case{"UnknownEncoding", [](v1::TrainTask* task) { task->set_encoding("zip"); }},
-                      Case{"RateZero", [](v1::TrainTask* task) { task->set_learning_rate(0); }},
-                      Case{"RateIsNoNumber",
-                           [](v1::TrainTask* task) {
-                             task->set_learning_rate(std::numeric_limits<double>::quiet_NaN());
-                           }},
-                      Case{"NoReceiptKey", [](v1::TrainTask* task) { task->clear_receipt_certificate_pem(); }},
-                      Case{"ReceiptKeyOfAnotherFederation",
-                           [](v1::TrainTask* task) {
-                             task->set_receipt_certificate_pem(TestFederation().Task(1).receipt_certificate_pem());
-                           }}),
+    ::testing::Values(
+        Case{"TaskIdIsAPath", [](v1::TrainTask* task) { task->set_task_id("../../etc/passwd"); }},
+        Case{"NoRun", [](v1::TrainTask* task) { task->clear_run_id(); }},
+        Case{"RoundZero", [](v1::TrainTask* task) { task->set_round(0); }},
+        Case{"RoundBeyondTheDatabase", [](v1::TrainTask* task) { task->set_round(UINT64_MAX); }},
+        Case{"BaseModelIsNoDigest", [](v1::TrainTask* task) { task->set_base_model_sha256("../x"); }},
+        Case{"OneByteOfPlanChanged", [](v1::TrainTask* task) { task->mutable_plan()->back() ^= 1; }},
+        Case{"BaseModelOfAnotherSize", [](v1::TrainTask* task) { task->set_base_model_bytes(4); }},
+        Case{"UnknownEncoding", [](v1::TrainTask* task) { task->set_encoding("zip"); }},
+        Case{"RateZero", [](v1::TrainTask* task) { task->set_learning_rate(0); }},
+        Case{"RateIsNoNumber",
+             [](v1::TrainTask* task) { task->set_learning_rate(std::numeric_limits<double>::quiet_NaN()); }},
+        Case{"NoReceiptKey", [](v1::TrainTask* task) { task->clear_receipt_certificate_pem(); }},
+        Case{"ReceiptKeyWithALongTail",
+             [](v1::TrainTask* task) { task->mutable_receipt_certificate_pem()->append(std::string(1 << 20, '#')); }},
+        Case{"ReceiptKeyOfAnotherFederation",
+             [](v1::TrainTask* task) {
+               task->set_receipt_certificate_pem(TestFederation().Task(1).receipt_certificate_pem());
+             }}),
     [](const auto& param_info) { return param_info.param.name; });
 
 policy::TaskTerms TermsOfModel(const v1::ModelDescription& model) {

@@ -225,6 +225,30 @@ TEST_F(TrainerTest, ACutDownloadIsTriedAgainAfterAPause) {
   EXPECT_EQ(2, attempts);
 }
 
+TEST_F(TrainerTest, ABaseModelThatNeverFitsItsDigestIsGivenUp) {
+  std::atomic<int> downloads{0};
+  link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink, std::stop_token) {
+    ++downloads;
+    return SendModel(std::string(federation_.BaseModel().size(), 'x'), request, sink);
+  };
+  Accept(federation_.Task(1));
+  StartTraining();
+  while (!board_->Idle()) clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(3, downloads);
+  EXPECT_EQ(TaskState::kFailed, Row(federation_.Task(1)).state);
+}
+
+TEST_F(TrainerTest, ALongReasonOfACancelIsCut) {
+  Accept(federation_.Task(1));
+  v1::CancelTask cancel;
+  cancel.set_task_id(federation_.Task(1).task_id());
+  cancel.set_code(std::string(1 << 20, 'c'));
+  cancel.set_reason(std::string(1 << 20, 'r'));
+  ASSERT_OK(board_->Cancelled(cancel));
+  EXPECT_EQ(64u, Row(federation_.Task(1)).code.size());
+  EXPECT_EQ(500u, Row(federation_.Task(1)).reason.size());
+}
+
 TEST_F(TrainerTest, ATaskThatIsGoneAtDownloadIsGivenUp) {
   link_.on_download = [](const v1::DownloadModelRequest&, const CoordinatorLink::Sink&, std::stop_token) {
     return absl::NotFoundError("gone");
