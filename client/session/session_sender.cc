@@ -19,25 +19,24 @@ SessionSender::SessionSender(CoordinatorLink::Session* session, const Clock* clo
       next_heartbeat_(clock->Monotonic() + interval_),
       thread_([this] { Run(); }) {}
 
-SessionSender::~SessionSender() {
+SessionSender::~SessionSender() { End(); }
+
+void SessionSender::End() {
   Stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void SessionSender::Push(v1::ClientMessage message) {
-  {
-    const MutexLock lock(&mu_);
-    if (stopped_) return;
-    if (queue_.size() < kMostQueued) {
-      queue_.push_back(std::move(message));
-      changed_.NotifyAll();
-      return;
-    }
+  const MutexLock lock(&mu_);
+  if (stopped_) return;
+  if (queue_.size() < kMostQueued) {
+    queue_.push_back(std::move(message));
+  } else {
     stopped_ = true;
     queue_.clear();
-    changed_.NotifyAll();
+    session_.Cancel();  // under the lock, which End takes: the session is still there
   }
-  session_.Cancel();
+  changed_.NotifyAll();
 }
 
 void SessionSender::Stop() {

@@ -4,7 +4,7 @@
 // One task a run waits to be trained: a newer round overtakes an older one. A task that was held before a restart is
 // not begun until the coordinator has said that it still wants it. A finished task is resolved by BeginUpload alone.
 // Threads: every method is safe from any thread. NextTraining and NextUpload block. `send` is called without the lock
-// held and must not block.
+// held, must not block, and may be called once more by another thread while Offline returns: it owns what it uses.
 #ifndef TRIBUTARY_CLIENT_SESSION_TASK_BOARD_H_
 #define TRIBUTARY_CLIENT_SESSION_TASK_BOARD_H_
 

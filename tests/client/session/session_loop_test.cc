@@ -170,6 +170,30 @@ TEST_F(SessionLoopTest, TrainingGoesOnWhileTheSessionIsLost) {
   AwaitState(task, TaskState::kDone);
 }
 
+// The trainer's thread sends while the session's thread ends sessions; a sender used after its end is for the
+// sanitizers to see.
+TEST_F(SessionLoopTest, ProgressMayComeWhileASessionEnds) {
+  StartSession();
+  link_.AwaitHello(1);
+  const std::string task_id = federation_.Task(1).task_id();
+  std::atomic<bool> over{false};
+  std::thread trainer([&] {
+    while (!over) {
+      board_->Progress(task_id, 1, 2);
+      std::this_thread::yield();
+    }
+  });
+  for (int n = 1; n <= 30; ++n) {
+    link_.Await([](const v1::ClientMessage& m) { return m.has_progress(); });
+    link_.End(absl::UnavailableError("connection reset"));
+    AwaitHelloMovingTime(n + 1);
+  }
+  over = true;
+  trainer.join();
+  StopAll();
+  EXPECT_OK(loop_status_);
+}
+
 TEST_F(SessionLoopTest, ACancelBeforeTrainingDropsTheTask) {
   StartSession();
   link_.AwaitHello(1);

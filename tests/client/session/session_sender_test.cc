@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "tests/support/manual_clock.h"
 
 namespace tributary::session {
@@ -49,6 +51,17 @@ TEST(SessionSenderTest, AFloodThatIsNotTakenEndsTheSession) {
   EXPECT_FALSE(session.cancelled());
   sender.Push(v1::ClientMessage());
   EXPECT_TRUE(session.cancelled());
+}
+
+TEST(SessionSenderTest, AfterItsEndItMayBeCalledAndTouchesNoSession) {
+  testing::ManualClock clock;
+  auto session = std::make_unique<DeafSession>();
+  SessionSender sender(session.get(), &clock, absl::Seconds(10), {});
+  session->Cancel();
+  sender.End();
+  session.reset();
+  for (size_t i = 0; i <= SessionSender::kMostQueued; ++i) sender.Push(v1::ClientMessage());
+  sender.End();
 }
 
 }  // namespace
