@@ -117,7 +117,7 @@ void CheckData(const std::string& directory, const policy::Policy& policy, Findi
   const auto settings = session::LoadClientSettings(directory + "/client.toml");
   if (!settings.ok()) return findings->Wrong("settings", settings.status(), "mend the file, or join again");
   findings->Good("settings", directory + "/client.toml");
-  const auto data = session::DataHolder::Load(*settings, policy.bad_data);
+  const auto data = session::DataHolder::Load(*settings, policy);
   if (!data->status().ok())
     return findings->Wrong("data", data->status(), "mend the file named above, or the path in client.toml");
   findings->Good("data", session::DescribeFacts(data->facts()));

@@ -86,17 +86,6 @@ bool Confirm(const JoinFlags& flags, Console* console) {
   return absl::StartsWithIgnoreCase(absl::StripAsciiWhitespace(answer), "y");
 }
 
-// A client that expired or was replaced keeps its history, outbox and policy; only its identity is new.
-absl::Status PutOldIdentityAside(const std::string& directory) {
-  const std::string pki = client::PkiDirectory(directory);
-  std::error_code error;
-  if (!std::filesystem::exists(pki, error)) return absl::OkStatus();
-  std::filesystem::remove_all(pki + ".replaced", error);
-  std::filesystem::rename(pki, pki + ".replaced", error);
-  if (error) return ErrnoToStatus(error.value(), absl::StrCat("rename ", pki));
-  return SyncDirectory(directory);
-}
-
 absl::Status WriteSettings(const JoinFlags& flags, const session::ClientSettings& settings,
                            const policy::Policy& policy) {
   TRB_RETURN_IF_ERROR(
@@ -126,7 +115,7 @@ absl::Status Join(const JoinFlags& flags, Console* console) {
   TRB_ASSIGN_OR_RETURN(const policy::Policy policy, PolicyOf(flags));
   TRB_ASSIGN_OR_RETURN(const std::string invitation, ReadInvitation(flags, console));
   TRB_RETURN_IF_ERROR(WithFix(crypto::ParseInvitation(invitation).status(), kNewInvitation));
-  const std::unique_ptr<session::DataHolder> data = session::DataHolder::Load(settings, policy.bad_data);
+  const std::unique_ptr<session::DataHolder> data = session::DataHolder::Load(settings, policy);
   TRB_RETURN_IF_ERROR(data->status());
   console->out << DataSummary(settings, *data) << "\nPolicy     " << flags.directory << "/policy.toml\n\n"
                << policy::FormatPolicy(policy) << "\n"
@@ -134,9 +123,10 @@ absl::Status Join(const JoinFlags& flags, Console* console) {
   if (!Confirm(flags, console)) return absl::CancelledError("not joined: nothing was sent");
   TRB_RETURN_IF_ERROR(MakeDirectories(flags.directory, 0700));
   TRB_ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, session::LockDirectory(flags.directory));
-  if (flags.replace) TRB_RETURN_IF_ERROR(PutOldIdentityAside(flags.directory));
   TRB_RETURN_IF_ERROR(WriteSettings(flags, settings, policy));
-  TRB_ASSIGN_OR_RETURN(const rpc::LocalIdentity identity, client::Join(invitation, flags.directory, Clock::System()));
+  // A client that expired or was replaced keeps its history, outbox and policy; only its identity is new.
+  TRB_ASSIGN_OR_RETURN(const rpc::LocalIdentity identity, (flags.replace ? client::JoinAgain : client::Join)(
+                                                              invitation, flags.directory, Clock::System()));
   console->out << "Joined as " << identity.name << " (" << identity.id << ").\nNext: tributary-client run --dir "
                << flags.directory << "\n"
                << std::flush;

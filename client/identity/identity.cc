@@ -1,12 +1,56 @@
 #include "client/identity/identity.h"
 
+#include <cstdint>
+#include <filesystem>
+#include <system_error>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
+#include "common/base/files.h"
+#include "common/crypto/invitation.h"
 
 namespace tributary::client {
 namespace {
 
 constexpr absl::Duration kCallTimeout = absl::Seconds(20);
+constexpr uint64_t kMaxTokenBytes = 4096;
+
+std::string JoiningDirectory(const std::string& directory) { return PkiDirectory(directory) + ".joining"; }
+// The id, not the secret, of the invitation that is being used.
+std::string TokenPath(const std::string& root) { return root + "/invitation-id"; }
+
+rpc::JoinOptions OptionsForClient() {
+  rpc::JoinOptions options;
+  options.role = crypto::InvitedRole::kClient;
+  options.version = TRIBUTARY_VERSION;
+  options.timeout = kCallTimeout;
+  return options;
+}
+
+// The names are used in the order of a join with --replace: pki.joining becomes pki, which became pki.replaced. A crash
+// between the two renames leaves a complete pki.joining, which the next JoinAgain puts in place.
+absl::Status PutInPlace(const std::string& directory) {
+  const std::string pki = PkiDirectory(directory), joining = JoiningDirectory(directory);
+  std::error_code error;
+  if (std::filesystem::exists(pki, error)) {
+    std::filesystem::remove_all(pki + ".replaced", error);
+    std::filesystem::rename(pki, pki + ".replaced", error);
+    if (error) return ErrnoToStatus(error.value(), absl::StrCat("rename ", pki));
+  }
+  std::filesystem::rename(joining, pki, error);
+  if (error) return ErrnoToStatus(error.value(), absl::StrCat("rename ", joining));
+  TRB_RETURN_IF_ERROR(SyncDirectory(directory));
+  return RemoveFile(TokenPath(pki));
+}
+
+// What an earlier JoinAgain left complete is put in place. True when it was made with this invitation.
+absl::StatusOr<bool> FinishEarlierJoin(const std::string& token_id, const std::string& directory) {
+  const std::string joining = JoiningDirectory(directory);
+  if (!rpc::LoadLocalIdentity(joining).ok()) return false;
+  const absl::StatusOr<std::string> token = ReadFile(TokenPath(joining), kMaxTokenBytes);
+  TRB_RETURN_IF_ERROR(PutInPlace(directory));
+  return token.ok() && *token == token_id;
+}
 
 }  // namespace
 
@@ -14,11 +58,28 @@ std::string PkiDirectory(const std::string& directory) { return directory + "/pk
 
 absl::StatusOr<rpc::LocalIdentity> Join(const std::string& invitation, const std::string& directory,
                                         const Clock& clock) {
-  rpc::JoinOptions options;
-  options.role = crypto::InvitedRole::kClient;
-  options.version = TRIBUTARY_VERSION;
-  options.timeout = kCallTimeout;
-  return rpc::JoinFederation(invitation, PkiDirectory(directory), options, clock);
+  return rpc::JoinFederation(invitation, PkiDirectory(directory), OptionsForClient(), clock);
+}
+
+absl::StatusOr<rpc::LocalIdentity> JoinAgain(const std::string& invitation, const std::string& directory,
+                                             const Clock& clock) {
+  TRB_ASSIGN_OR_RETURN(const crypto::Invitation parsed, crypto::ParseInvitation(invitation));
+  TRB_ASSIGN_OR_RETURN(const bool finished, FinishEarlierJoin(parsed.token_id, directory));
+  if (finished) return LoadIdentity(directory);
+  // Nothing to replace, perhaps a key that waits for its retry.
+  if (absl::IsNotFound(rpc::LoadLocalIdentity(PkiDirectory(directory)).status()))
+    return Join(invitation, directory, clock);
+  const std::string joining = JoiningDirectory(directory);
+  TRB_RETURN_IF_ERROR(MakeDirectories(joining, 0700));
+  TRB_RETURN_IF_ERROR(WriteFileDurably(TokenPath(joining), parsed.token_id, 0600));
+  const auto identity = rpc::JoinFederation(invitation, joining, OptionsForClient(), clock);
+  if (identity.ok()) {
+    TRB_RETURN_IF_ERROR(PutInPlace(directory));
+  } else if (!crypto::CredentialDirectory(joining).HasPending()) {  // refused for good
+    std::error_code ignored;
+    std::filesystem::remove_all(joining, ignored);
+  }
+  return identity;
 }
 
 absl::StatusOr<rpc::LocalIdentity> LoadIdentity(const std::string& directory) {

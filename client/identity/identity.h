@@ -20,6 +20,11 @@ std::string PkiDirectory(const std::string& directory);
 // the same invitation, ALREADY_EXISTS when DIR has joined before.
 absl::StatusOr<rpc::LocalIdentity> Join(const std::string& invitation, const std::string& directory,
                                         const Clock& clock);
+// As Join, where DIR may have an identity already, expired or replaced by the operator. That one stays in place until
+// the new one is complete, then lies in DIR/pki.replaced; a refusal leaves it as it was. After a transport error the
+// new key waits in DIR/pki.joining: the retry uses it again, so that an answer that was lost does no harm.
+absl::StatusOr<rpc::LocalIdentity> JoinAgain(const std::string& invitation, const std::string& directory,
+                                             const Clock& clock);
 // NOT_FOUND: not joined yet; says how.
 absl::StatusOr<rpc::LocalIdentity> LoadIdentity(const std::string& directory);
 

@@ -28,6 +28,12 @@ bool KeptTooLong(const std::string& retention, Retention longest) {
   return !asked.has_value() || static_cast<int>(*asked) > static_cast<int>(longest);
 }
 
+std::string ModelReason(const TaskTerms& terms, const std::string& model) {
+  if (terms.claimed_preset.empty()) return absl::StrCat("model ", model, " is not in `models`");
+  return absl::StrCat("the model calls itself ", terms.claimed_preset,
+                      " but has other layers: it is custom, which is not in `models`");
+}
+
 Decision Declined(std::string reason) { return {false, "policy", std::move(reason)}; }
 
 }  // namespace
@@ -47,7 +53,7 @@ const char* RetentionName(Retention retention) {
 Decision Decide(const TaskTerms& terms, const Policy& policy, const Counters& counters) {
   const std::string model = terms.preset.empty() ? "custom" : terms.preset;
   if (!MatchesAny(policy.runs, terms.run_name)) return Declined("the run's name is not in `runs` of the policy");
-  if (!MatchesAny(policy.models, model)) return Declined(absl::StrCat("model ", model, " is not in `models`"));
+  if (!MatchesAny(policy.models, model)) return Declined(ModelReason(terms, model));
   if (terms.epochs > policy.max_epochs)
     return Declined(absl::StrCat(terms.epochs, " epochs, more than `max_epochs` = ", policy.max_epochs));
   if (terms.min_clients < policy.min_cohort)

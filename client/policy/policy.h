@@ -18,6 +18,8 @@ namespace tributary::policy {
 enum class Retention { kRound, kRun, kForever };
 // What happens when cleaning finds examples that cannot be used.
 enum class BadData { kSkip, kRefuse };
+// What happens with examples that are there more than once.
+enum class Duplicates { kKeep, kSkip, kRefuse };
 
 struct Policy {
   std::vector<std::string> runs = {"*"};    // globs on the run's name
@@ -28,15 +30,17 @@ struct Policy {
   uint32_t min_cohort = 1;                  // smallest number of clients whose updates may be mixed
   Retention longest_retention = Retention::kForever;
   BadData bad_data = BadData::kSkip;
+  Duplicates duplicates = Duplicates::kKeep;
 };
 
 // What of a task the policy is about.
 struct TaskTerms {
   std::string run_name;
-  std::string preset;  // empty when layers are written out
+  std::string preset;  // empty when layers are written out, or are not those of the preset that the model names
   uint32_t epochs = 0;
   uint32_t min_clients = 0;
-  std::string retention;  // round | run | forever; anything else is longer than all of them
+  std::string retention;            // round | run | forever; anything else is longer than all of them
+  std::string claimed_preset = {};  // the name that the model goes by, when its layers are others
 };
 
 struct Counters {

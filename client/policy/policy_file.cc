@@ -1,6 +1,7 @@
 // The policy as a TOML file, both ways.
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -38,6 +39,23 @@ BadData BadDataOf(TomlTable* root, BadData default_value) {
   return default_value;
 }
 
+constexpr std::pair<Duplicates, const char*> kDuplicates[] = {
+    {Duplicates::kKeep, "keep"}, {Duplicates::kSkip, "skip"}, {Duplicates::kRefuse, "refuse"}};
+
+const char* DuplicatesName(Duplicates duplicates) {
+  for (const auto& [known, name] : kDuplicates)
+    if (known == duplicates) return name;
+  return "keep";
+}
+
+Duplicates DuplicatesOf(TomlTable* root, Duplicates default_value) {
+  const std::string text = root->String("duplicates", DuplicatesName(default_value));
+  for (const auto& [known, name] : kDuplicates)
+    if (text == name) return known;
+  root->Fault("duplicates", "must be \"keep\", \"skip\" or \"refuse\"");
+  return default_value;
+}
+
 std::string Quoted(const std::vector<std::string>& values) {
   return absl::StrCat("[",
                       absl::StrJoin(values, ", ",
@@ -67,6 +85,7 @@ absl::StatusOr<Policy> ParsePolicy(std::string_view text, const std::string& nam
   p.min_cohort = static_cast<uint32_t>(root.Int("min_cohort", defaults.min_cohort, 1, 1000000));
   p.longest_retention = RetentionOf(&root, defaults.longest_retention);
   p.bad_data = BadDataOf(&root, defaults.bad_data);
+  p.duplicates = DuplicatesOf(&root, defaults.duplicates);
   root.RejectUnknownKeys();
   TRB_RETURN_IF_ERROR(reader->Faults());
   return p;
@@ -85,7 +104,7 @@ std::string FormatPolicy(const Policy& p) {
       Quoted(p.runs),
       "\n\n# Presets of the models that may train here (keras-cnn, cat-cnn, fedavg-cnn); \"custom\" is any model "
       "whose\n"
-      "# layers are written out.\nmodels = ",
+      "# layers are written out, or are not those of the preset that it calls itself.\nmodels = ",
       Quoted(p.models), "\n\n# Most passes over the data in one round (1 to 1000).\nmax_epochs = ", p.max_epochs,
       "\n\n# Most tasks taken in any 24 hours; 0 = no limit.\nrounds_a_day = ", p.rounds_a_day,
       "\n\n# Processor threads that training may use; 0 = all that this process may use.\nthreads = ", p.threads,
@@ -95,9 +114,12 @@ std::string FormatPolicy(const Policy& p) {
       "\n\n# Longest time that the coordinator may say it keeps this client's updates: \"round\" (until the round is "
       "done),\n# \"run\" (until the run is done) or \"forever\".\nlongest_retention = \"",
       RetentionName(p.longest_retention),
-      "\"\n\n# Examples that cannot be used (files that do not decode, wrong sizes, labels out of range, exact "
-      "duplicates):\n# \"skip\" leaves them out, \"refuse\" declines every task until they are mended.\nbad_data = \"",
-      p.bad_data == BadData::kSkip ? "skip" : "refuse", "\"\n");
+      "\"\n\n# Examples that cannot be used (files that do not decode, wrong sizes, labels out of range):\n"
+      "# \"skip\" leaves them out, \"refuse\" declines every task until they are mended.\nbad_data = \"",
+      p.bad_data == BadData::kSkip ? "skip" : "refuse",
+      "\"\n\n# Exact duplicates of other examples: \"keep\" counts and trains them, \"skip\" leaves them out, "
+      "\"refuse\" declines\n# every task until they are gone.\nduplicates = \"",
+      DuplicatesName(p.duplicates), "\"\n");
 }
 
 }  // namespace tributary::policy

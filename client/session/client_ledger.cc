@@ -30,7 +30,10 @@ TaskState StateFromName(const std::string& name) {
   return TaskState::kDropped;
 }
 
-constexpr char kTaskColumns[] = "task_id, run_id, run_name, round, state, code, reason, message, received_unix_ms";
+constexpr int64_t kAcceptancesKeptMs = int64_t{48} * 3'600'000;
+
+constexpr char kTaskColumns[] =
+    "task_id, run_id, run_name, round, state, code, reason, message, received_unix_ms, starts";
 
 absl::StatusOr<TaskRow> ReadTask(const Row& row, const std::string& path) {
   TaskRow out;
@@ -45,14 +48,16 @@ absl::StatusOr<TaskRow> ReadTask(const Row& row, const std::string& path) {
   out.code = row.Text(5);
   out.reason = row.Text(6);
   out.received_unix_ms = row.Int(8);
+  out.starts = row.Uint(9);
   return out;
 }
 
 constexpr char kRunColumns[] =
-    "run_id, run_name, genesis_sha256, round, previous_record_sha256, receipt_certificate_pem";
+    "run_id, run_name, genesis_sha256, round, previous_record_sha256, receipt_certificate_pem, base_model_sha256, "
+    "plan_sha256";
 
 RunMemory ReadRun(const Row& row) {
-  return {row.Text(0), row.Text(1), row.Text(2), row.Uint(3), row.Text(4), row.Text(5)};
+  return {row.Text(0), row.Text(1), row.Text(2), row.Uint(3), row.Text(4), row.Text(5), row.Text(6), row.Text(7)};
 }
 
 absl::StatusOr<OutboxEntry> ReadOutbox(const Row& row, const std::string& path) {
@@ -115,12 +120,19 @@ absl::StatusOr<std::vector<RunMemory>> ClientLedger::Runs(size_t limit) {
   return runs;
 }
 
+absl::Status ClientLedger::CountAccepted(const std::string& task_id, int64_t now_unix_ms) {
+  TRB_RETURN_IF_ERROR(
+      db_->Run("DELETE FROM acceptances WHERE accepted_unix_ms < ?1", {now_unix_ms - kAcceptancesKeptMs}));
+  return db_->Run("INSERT INTO acceptances (task_id, accepted_unix_ms) VALUES (?1, ?2)", {task_id, now_unix_ms});
+}
+
 absl::Status ClientLedger::WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal,
                                      int64_t now_unix_ms) {
   const bool held = IsHeld(state);
   const std::string message = held ? task.SerializeAsString() : std::string();
   TRB_RETURN_IF_ERROR(db_->Run(
       "DELETE FROM tasks WHERE task_id = ?1 AND state NOT IN ('queued', 'training', 'finished')", {task.task_id()}));
+  if (held) TRB_RETURN_IF_ERROR(CountAccepted(task.task_id(), now_unix_ms));
   return db_->Run(
       "INSERT INTO tasks (task_id, run_id, run_name, round, state, code, reason, accepted, message, received_unix_ms) "
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -134,17 +146,25 @@ absl::Status ClientLedger::AddTask(const v1::TrainTask& task, TaskState state, c
   TRB_RETURN_IF_ERROR(WriteTask(task, state, refusal, now_unix_ms));
   TRB_RETURN_IF_ERROR(db_->Run(
       "INSERT INTO runs (run_id, run_name, genesis_sha256, round, previous_record_sha256, receipt_certificate_pem, "
-      "seen_unix_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (run_id) DO UPDATE SET round = excluded.round, "
-      "previous_record_sha256 = excluded.previous_record_sha256, seen_unix_ms = excluded.seen_unix_ms "
+      "seen_unix_ms, base_model_sha256, plan_sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
+      "ON CONFLICT (run_id) DO UPDATE SET round = excluded.round, "
+      "previous_record_sha256 = excluded.previous_record_sha256, seen_unix_ms = excluded.seen_unix_ms, "
+      "base_model_sha256 = excluded.base_model_sha256, plan_sha256 = excluded.plan_sha256 "
       "WHERE excluded.round >= round",
       {task.run_id(), task.run_name(), task.genesis_sha256(), task.round(), task.previous_record_sha256(),
-       task.receipt_certificate_pem(), now_unix_ms}));
+       task.receipt_certificate_pem(), now_unix_ms, task.base_model_sha256(), task.plan_sha256()}));
   return transaction->Commit();
 }
 
 absl::Status ClientLedger::AddRefusedHistory(const v1::TrainTask& task, const Refusal& refusal, int64_t now_unix_ms) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(*db_));
-  TRB_RETURN_IF_ERROR(WriteTask(task, TaskState::kDeclined, refusal, now_unix_ms));
+  TRB_ASSIGN_OR_RETURN(
+      const int64_t known,
+      db_->Change("UPDATE tasks SET code = ?2, reason = ?3, "
+                  "state = CASE WHEN state IN ('queued', 'training', 'dropped') THEN 'declined' ELSE state END, "
+                  "message = CASE WHEN state = 'finished' THEN message ELSE x'' END WHERE task_id = ?1",
+                  {task.task_id(), refusal.code, refusal.reason}));
+  if (known == 0) TRB_RETURN_IF_ERROR(WriteTask(task, TaskState::kDeclined, refusal, now_unix_ms));
   return transaction->Commit();
 }
 
@@ -172,16 +192,42 @@ absl::StatusOr<std::vector<TaskRow>> ClientLedger::HeldTasks() {
 }
 
 absl::StatusOr<uint64_t> ClientLedger::CountAcceptedSince(int64_t unix_ms) {
+  TRB_ASSIGN_OR_RETURN(const int64_t count,
+                       db_->QueryInt("SELECT count(*) FROM acceptances WHERE accepted_unix_ms >= ?1", {unix_ms}));
+  return static_cast<uint64_t>(count);
+}
+
+absl::StatusOr<bool> ClientLedger::TookRoundAsOther(const v1::TrainTask& task) {
   TRB_ASSIGN_OR_RETURN(
       const int64_t count,
-      db_->QueryInt("SELECT count(*) FROM tasks WHERE accepted = 1 AND received_unix_ms >= ?1", {unix_ms}));
-  return static_cast<uint64_t>(count);
+      db_->QueryInt("SELECT count(*) FROM tasks WHERE run_id = ?1 AND round = ?2 AND task_id <> ?3 AND accepted = 1",
+                    {task.run_id(), task.round(), task.task_id()}));
+  return count > 0;
 }
 
 absl::Status ClientLedger::SetTaskState(const std::string& task_id, TaskState state) {
   return RequireOne(db_->Change("UPDATE tasks SET state = ?2 WHERE task_id = ?1 AND state IN ('queued', 'training')",
                                 {task_id, TaskStateName(state)}),
                     task_id);
+}
+
+absl::Status ClientLedger::CountStart(const std::string& task_id) {
+  return RequireOne(db_->Change("UPDATE tasks SET state = 'training', starts = starts + 1 WHERE task_id = ?1 AND state "
+                                "IN ('queued', 'training')",
+                                {task_id}),
+                    task_id);
+}
+
+absl::Status ClientLedger::UndoStart(const std::string& task_id) {
+  return db_->Run("UPDATE tasks SET starts = max(starts - 1, 0) WHERE task_id = ?1", {task_id});
+}
+
+absl::StatusOr<bool> ClientLedger::GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms) {
+  TRB_ASSIGN_OR_RETURN(const int64_t count,
+                       db_->QueryInt("SELECT count(*) FROM tasks WHERE run_id = ?1 AND state = 'failed' AND starts >= "
+                                     "?2 AND received_unix_ms >= ?3",
+                                     {run_id, starts, since_unix_ms}));
+  return count > 0;
 }
 
 absl::StatusOr<bool> ClientLedger::CloseUnfinished(const std::string& task_id, TaskState end, const Refusal& why) {
@@ -196,7 +242,9 @@ absl::Status ClientLedger::CloseTask(const std::string& task_id, TaskState end, 
                                      std::string_view receipt, int64_t now_unix_ms) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(*db_));
   TRB_RETURN_IF_ERROR(db_->Run("DELETE FROM outbox WHERE task_id = ?1", {task_id}));
-  TRB_RETURN_IF_ERROR(RequireOne(db_->Change("UPDATE tasks SET state = ?2, code = ?3, reason = ?4, message = x'' "
+  // Without a reason of its own an end leaves the one that is there: a fork of a finished task.
+  TRB_RETURN_IF_ERROR(RequireOne(db_->Change("UPDATE tasks SET state = ?2, code = iif(?3 = '', code, ?3), "
+                                             "reason = iif(?3 = '', reason, ?4), message = x'' "
                                              "WHERE task_id = ?1 AND state IN ('queued', 'training', 'finished')",
                                              {task_id, TaskStateName(end), why.code, why.reason}),
                                  task_id));
@@ -226,7 +274,7 @@ absl::Status ClientLedger::RequeueFinished(const std::string& task_id) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(*db_));
   TRB_RETURN_IF_ERROR(db_->Run("DELETE FROM outbox WHERE task_id = ?1", {task_id}));
   TRB_RETURN_IF_ERROR(
-      db_->Run("UPDATE tasks SET state = 'queued' WHERE task_id = ?1 AND state = 'finished'", {task_id}));
+      db_->Run("UPDATE tasks SET state = 'queued', starts = 0 WHERE task_id = ?1 AND state = 'finished'", {task_id}));
   return transaction->Commit();
 }
 

@@ -35,6 +35,7 @@ struct TaskRow {
   TaskState state = TaskState::kQueued;
   std::string code, reason;  // why declined, failed, dropped or rejected
   int64_t received_unix_ms = 0;
+  uint64_t starts = 0;  // how often training began and did not come to an orderly end
 };
 
 // An update on its way: what is signed, and the file with its bytes (by its digest).
@@ -73,14 +74,24 @@ class ClientLedger {
   // Remembers the task's round as the run's newest, and the task in this state (queued or declined), replacing a row of
   // the same id that is not held.
   absl::Status AddTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal, int64_t now_unix_ms);
-  // Remembers the task as declined, but not its history: for one that forks it.
+  // Remembers why the task was declined, but not its history: for one that forks it. A row that is there keeps what it
+  // says of the task as it came first; when that was not trained yet it is declined too.
   absl::Status AddRefusedHistory(const v1::TrainTask& task, const Refusal& refusal, int64_t now_unix_ms);
   absl::StatusOr<std::optional<TaskRow>> FindTask(const std::string& task_id);
   // Queued, training and finished ones, oldest first.
   absl::StatusOr<std::vector<TaskRow>> HeldTasks();
+  // How often a task was taken; one that was dropped and taken again counts twice.
   absl::StatusOr<uint64_t> CountAcceptedSince(int64_t unix_ms);
+  // Whether the task's round of its run was taken under another task id.
+  absl::StatusOr<bool> TookRoundAsOther(const v1::TrainTask& task);
   // queued <-> training.
   absl::Status SetTaskState(const std::string& task_id, TaskState state);
+  // Training begins: the task is in training, and one more start is counted. Taken back by UndoStart when the training
+  // is stopped in an orderly way; what remains counted ended with this process.
+  absl::Status CountStart(const std::string& task_id);
+  absl::Status UndoStart(const std::string& task_id);
+  // Whether a task of the run that was received since then was given up after `starts` starts.
+  absl::StatusOr<bool> GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms);
   // Ends a task that is not finished yet. False when it was finished, or over, before.
   absl::StatusOr<bool> CloseUnfinished(const std::string& task_id, TaskState end, const Refusal& why);
   // A held task comes to its end; its outbox row goes in the same transaction. `outcome` goes to its rows in `sent`;
@@ -110,6 +121,7 @@ class ClientLedger {
 
  private:
   explicit ClientLedger(std::unique_ptr<storage::Database> db) : db_(std::move(db)) {}
+  absl::Status CountAccepted(const std::string& task_id, int64_t now_unix_ms);
   absl::Status WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal, int64_t now_unix_ms);
 
   const std::unique_ptr<storage::Database> db_;

@@ -71,6 +71,24 @@ CREATE TABLE facts (
   message BLOB NOT NULL                      -- serialised DatasetFacts
 ) STRICT;
 )sql"},
+    {2, "what a round was, and how often work began", R"sql(
+-- Of the newest task seen; empty when version 1 saw it.
+ALTER TABLE runs ADD COLUMN base_model_sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN plan_sha256 TEXT NOT NULL DEFAULT '';
+
+-- How often training began and did not come to an orderly end.
+ALTER TABLE tasks ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX tasks_by_run ON tasks (run_id, round);
+
+-- Each time that a task was taken, for the owner's rounds_a_day. Kept for two days.
+CREATE TABLE acceptances (
+  sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  task_id TEXT NOT NULL,
+  accepted_unix_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX acceptances_by_time ON acceptances (accepted_unix_ms);
+INSERT INTO acceptances (task_id, accepted_unix_ms) SELECT task_id, received_unix_ms FROM tasks WHERE accepted = 1;
+)sql"},
 };
 
 }  // namespace tributary::session

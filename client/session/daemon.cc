@@ -7,6 +7,7 @@
 #include "client/identity/identity.h"
 #include "client/session/certificate_renewal.h"
 #include "client/session/grpc_link.h"
+#include "client/session/memory_limit.h"
 #include "client/session/session_loop.h"
 #include "client/session/task_intake.h"
 #include "client/session/uploader.h"
@@ -58,7 +59,7 @@ absl::Status Daemon::OpenStores() {
   TRB_ASSIGN_OR_RETURN(ledger_, ClientLedger::Open(options_.directory));
   TRB_ASSIGN_OR_RETURN(outbox_, Outbox::Open(options_.directory, ledger_.get()));
   TRB_ASSIGN_OR_RETURN(cache_, ModelCache::Open(options_.directory));
-  data_ = DataHolder::Load(settings_, policy_.bad_data);
+  data_ = DataHolder::Load(settings_, policy_);
   if (!data_->status().ok()) Log(LogLevel::kError, "data_cannot_be_read", {{"why", data_->status().ToString()}});
   for (const std::string& warning : data_->report().warnings) Log(LogLevel::kWarning, "data", {{"what", warning}});
   TRB_ASSIGN_OR_RETURN(board_, TaskBoard::Create(ledger_.get(), options_.clock));
@@ -88,7 +89,7 @@ absl::Status Daemon::Run(std::stop_token stop) {
   const Clock* const clock = options_.clock;
   const SignerSource signer = [this] { return CurrentSigner(); };
   const int threads = policy_.threads > 0 ? policy_.threads : nn::DefaultThreads();
-  TaskIntake intake({ledger_.get(), data_.get(), &policy_, ca_.get(), clock});
+  TaskIntake intake({ledger_.get(), data_.get(), &policy_, ca_.get(), clock, MemoryLimitBytes()});
   CertificateRenewal renewal(options_.directory, identity_.main_endpoint, clock);
   Trainer trainer({.board = board_.get(),
                    .link = link_.get(),

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/session/memory_limit.h"
 #include "common/data/partition.h"
 #include "common/learning/compatibility.h"
 
@@ -15,7 +16,18 @@ namespace {
 // little enough memory for any folder.
 constexpr nn::Shape kGlance{32, 32, 3};
 
-data::LoadOptions OptionsOf(const ClientSettings& settings, policy::BadData bad_data) {
+data::Duplicates DuplicatesOf(const policy::Policy& policy) {
+  switch (policy.duplicates) {
+    case policy::Duplicates::kSkip:
+      return data::Duplicates::kSkip;
+    case policy::Duplicates::kRefuse:
+      return data::Duplicates::kRefuse;
+    default:
+      return data::Duplicates::kKeep;
+  }
+}
+
+data::LoadOptions OptionsOf(const ClientSettings& settings, const policy::Policy& policy) {
   data::LoadOptions options;
   if (settings.shape.size() == 3) {
     options.height = static_cast<size_t>(settings.shape[0]);
@@ -24,7 +36,9 @@ data::LoadOptions OptionsOf(const ClientSettings& settings, policy::BadData bad_
   }
   options.label_column = settings.label_column;
   options.regression = settings.regression;
-  options.policy = bad_data == policy::BadData::kSkip ? data::Policy::kSkip : data::Policy::kRefuse;
+  options.policy = policy.bad_data == policy::BadData::kSkip ? data::Policy::kSkip : data::Policy::kRefuse;
+  options.duplicates = DuplicatesOf(policy);
+  options.max_bytes = std::min(options.max_bytes, MemoryLimitBytes());
   return options;
 }
 
@@ -45,9 +59,9 @@ bool HasAnySize(const ClientSettings& settings, data::Format format) {
 }
 
 // `size`: what images of any size are decoded to.
-absl::StatusOr<data::LoadResult> LoadAll(const ClientSettings& settings, policy::BadData bad_data,
+absl::StatusOr<data::LoadResult> LoadAll(const ClientSettings& settings, const policy::Policy& policy,
                                          const nn::Shape& size) {
-  data::LoadOptions options = OptionsOf(settings, bad_data);
+  data::LoadOptions options = OptionsOf(settings, policy);
   TRB_ASSIGN_OR_RETURN(options.format, data::ParseFormat(settings.format));
   if (options.format == data::Format::kGuess) {
     TRB_ASSIGN_OR_RETURN(options.format, data::GuessFormat(settings.data));
@@ -86,14 +100,14 @@ std::string Told(const ClientSettings& settings, const absl::Status& status) {
 
 }  // namespace
 
-std::unique_ptr<DataHolder> DataHolder::Load(const ClientSettings& settings, policy::BadData bad_data) {
-  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, bad_data, kGlance);
+std::unique_ptr<DataHolder> DataHolder::Load(const ClientSettings& settings, const policy::Policy& policy) {
+  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, policy, kGlance);
   std::unique_ptr<DataHolder> holder = loaded.ok() ? Of(std::move(loaded->dataset)) : Of({}, loaded.status());
   holder->settings_ = settings;
   if (!loaded.ok()) return holder;
   holder->report_ = std::move(loaded->report);
   holder->format_ = loaded->format;
-  holder->bad_data_ = bad_data;
+  holder->policy_ = policy;
   holder->any_size_ = HasAnySize(settings, loaded->format);
   if (holder->any_size_) holder->facts_.clear_shape();
   return holder;
@@ -135,7 +149,7 @@ Refusal DataHolder::Check(const nn::ModelDescription& model) const {
 Refusal DataHolder::DecodeFor(const nn::Shape& input) {
   if (nn::Shape{dataset_.height, dataset_.width, dataset_.channels} == input) return {};
   dataset_ = {};  // the memory of the old ones first
-  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings_, bad_data_, input);
+  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings_, policy_, input);
   if (!loaded.ok()) return {"data_error", Told(settings_, loaded.status())};
   if (loaded->dataset.count != facts_.examples() || loaded->dataset.classes != own_classes_ ||
       loaded->dataset.num_classes != own_num_classes_)

@@ -27,7 +27,7 @@ namespace tributary::session {
 class DataHolder {
  public:
   // Never fails: what is wrong with the data is in status(), and every task is then declined with it.
-  static std::unique_ptr<DataHolder> Load(const ClientSettings& settings, policy::BadData bad_data);
+  static std::unique_ptr<DataHolder> Load(const ClientSettings& settings, const policy::Policy& policy);
   // Data made by a test. `status` not OK: as data that could not be read.
   static std::unique_ptr<DataHolder> Of(data::Dataset dataset, absl::Status status = absl::OkStatus());
 
@@ -50,8 +50,8 @@ class DataHolder {
 
   absl::Status status_;
   ClientSettings settings_;  // of Load
-  policy::BadData bad_data_ = policy::BadData::kSkip;
-  bool any_size_ = false;  // images, to be decoded to what a model takes
+  policy::Policy policy_;    // likewise
+  bool any_size_ = false;    // images, to be decoded to what a model takes
   data::Report report_;
   data::Format format_ = data::Format::kGuess;
   data::Dataset dataset_;            // labels as mapped last; any_size_: as decoded last

@@ -68,8 +68,8 @@ class GrpcSession final : public CoordinatorLink::Session {
 
 class GrpcLink final : public CoordinatorLink {
  public:
-  GrpcLink(std::string endpoint, std::string pki_directory)
-      : endpoint_(std::move(endpoint)), pki_(std::move(pki_directory)) {}
+  GrpcLink(std::string endpoint, std::string pki_directory, GrpcLinkOptions options)
+      : endpoint_(std::move(endpoint)), pki_(std::move(pki_directory)), options_(options) {}
 
   absl::Status Reconnect() override {
     TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, rpc::OpenChannel(endpoint_, pki_));
@@ -85,6 +85,7 @@ class GrpcLink final : public CoordinatorLink {
     const std::shared_ptr<Stub> stub = this->stub();
     grpc::ClientContext context;
     const Cancellable cancellable(&context, std::move(stop));
+    rpc::SetTimeout(options_.transfer_timeout, &context);
     const auto stream = stub->DownloadModel(&context, request);
     v1::ModelChunk chunk;
     absl::Status taken;
@@ -109,6 +110,7 @@ class GrpcLink final : public CoordinatorLink {
     const std::shared_ptr<Stub> stub = this->stub();
     grpc::ClientContext context;
     const Cancellable cancellable(&context, std::move(stop));
+    rpc::SetTimeout(options_.transfer_timeout, &context);
     v1::UploadUpdateResponse response;
     const auto stream = stub->UploadUpdate(&context, &response);
     v1::UploadChunk chunk;
@@ -135,6 +137,7 @@ class GrpcLink final : public CoordinatorLink {
 
   const std::string endpoint_;
   const crypto::CredentialDirectory pki_;
+  const GrpcLinkOptions options_;
   mutable Mutex mu_;
   std::shared_ptr<Stub> stub_ TRB_GUARDED_BY(mu_);
 };
@@ -142,8 +145,9 @@ class GrpcLink final : public CoordinatorLink {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> MakeGrpcLink(const std::string& endpoint,
-                                                              const std::string& pki_directory) {
-  auto link = std::make_unique<GrpcLink>(endpoint, pki_directory);
+                                                              const std::string& pki_directory,
+                                                              GrpcLinkOptions options) {
+  auto link = std::make_unique<GrpcLink>(endpoint, pki_directory, options);
   TRB_RETURN_IF_ERROR(link->Reconnect());
   return std::unique_ptr<CoordinatorLink>(std::move(link));
 }

@@ -12,9 +12,16 @@
 
 namespace tributary::session {
 
+struct GrpcLinkOptions {
+  // Of one DownloadModel or UploadUpdate, which then ends with DEADLINE_EXCEEDED and is resumed by the next: a transfer
+  // that got stuck would hold its task, and all that wait behind it, for ever.
+  absl::Duration transfer_timeout = absl::Minutes(2);
+};
+
 // To HOST:PORT with the credential that is installed in `pki_directory`. Connects lazily. Errors as rpc::OpenChannel.
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> MakeGrpcLink(const std::string& endpoint,
-                                                              const std::string& pki_directory);
+                                                              const std::string& pki_directory,
+                                                              GrpcLinkOptions options = {});
 
 // Asks the coordinator something harmless that needs an accepted identity, without a session (which would end that of a
 // running daemon). OK: it answered. UNAVAILABLE, DEADLINE_EXCEEDED: not reached. PERMISSION_DENIED, UNAUTHENTICATED:

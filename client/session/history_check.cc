@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::string_view kRecordPrefix("tributary/record/v1\0", 20);
 
+bool Differs(const std::string& remembered, const std::string& now) { return !remembered.empty() && remembered != now; }
+
 Refusal Fork(std::string reason) { return {"history_fork", std::move(reason)}; }
 
 // Follows the links from the remembered record to the one that the task carries. Links of rounds before the remembered
@@ -38,6 +40,17 @@ std::string RecordDigest(std::string_view previous_sha256, std::string_view body
   return crypto::Sha256Hex(bytes);
 }
 
+RunMemory MemoryOf(const v1::TrainTask& task) {
+  return {task.run_id(),
+          task.run_name(),
+          task.genesis_sha256(),
+          task.round(),
+          task.previous_record_sha256(),
+          task.receipt_certificate_pem(),
+          task.base_model_sha256(),
+          task.plan_sha256()};
+}
+
 Refusal CheckHistory(const std::optional<RunMemory>& memory, const v1::TrainTask& task) {
   if (task.round() == 1 && task.previous_record_sha256() != task.genesis_sha256())
     return Fork("round 1 does not stand on the genesis record");
@@ -45,11 +58,14 @@ Refusal CheckHistory(const std::optional<RunMemory>& memory, const v1::TrainTask
   if (memory->genesis_sha256 != task.genesis_sha256()) return Fork("the run has another genesis record than before");
   if (memory->receipt_certificate_pem != task.receipt_certificate_pem())
     return Fork("the run has another receipt key than before");
+  if (Differs(memory->plan_sha256, task.plan_sha256())) return Fork("the run has another plan than before");
   if (task.round() < memory->round)
     return {"history_rollback", absl::StrCat("round ", task.round(), " after round ", memory->round, " was seen")};
   if (task.round() > memory->round) return FollowLinks(*memory, task);
   if (task.previous_record_sha256() != memory->previous_record_sha256)
     return Fork(absl::StrCat("round ", task.round(), " comes with another past than before"));
+  if (Differs(memory->base_model_sha256, task.base_model_sha256()))
+    return Fork(absl::StrCat("round ", task.round(), " comes with another base model than before"));
   return {};
 }
 

@@ -56,7 +56,8 @@ absl::Status ModelCache::Download(const v1::TrainTask& task, const std::string& 
   TRB_RETURN_IF_ERROR(link->DownloadModel(
       request,
       [&](const v1::ModelChunk& chunk) -> absl::Status {
-        if (chunk.offset() != have || chunk.data().size() > task.base_model_bytes() - have)
+        // An empty chunk would let the stream go on for ever.
+        if (chunk.offset() != have || chunk.data().empty() || chunk.data().size() > task.base_model_bytes() - have)
           return absl::DataLossError(absl::StrCat("the base model's bytes come out of order at ", have));
         if (std::fwrite(chunk.data().data(), 1, chunk.data().size(), file.get()) != chunk.data().size())
           return ErrnoToStatus(errno, absl::StrCat("write ", partial));

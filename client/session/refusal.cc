@@ -1,5 +1,7 @@
 #include "client/session/refusal.h"
 
+#include <algorithm>
+
 #include "absl/strings/cord.h"
 
 namespace tributary::session {
@@ -7,7 +9,17 @@ namespace {
 
 constexpr char kCodePayload[] = "tributary/refusal-code";
 
+constexpr size_t kMaxCodeBytes = 64;
+constexpr size_t kMaxReasonBytes = 500;
+
 }  // namespace
+
+Refusal Shortened(Refusal refusal) {
+  if (refusal.code.size() > kMaxCodeBytes) refusal.code.resize(kMaxCodeBytes);
+  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
+  std::replace(refusal.reason.begin(), refusal.reason.end(), '\n', ';');
+  return refusal;
+}
 
 absl::Status ToStatus(const Refusal& refusal) {
   absl::Status status = absl::FailedPreconditionError(refusal.reason);

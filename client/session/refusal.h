@@ -17,6 +17,10 @@ struct Refusal {
   bool refused() const { return !code.empty(); }
 };
 
+// As it is kept and logged: one line of at most 500 bytes, a code of at most 64. What a coordinator says may be of any
+// length.
+Refusal Shortened(Refusal refusal);
+
 // FAILED_PRECONDITION with the reason as its message; RefusalOf finds the code in it again.
 absl::Status ToStatus(const Refusal& refusal);
 // `code` for a status that ToStatus did not make. `status` is not OK.

@@ -99,18 +99,19 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   end.opened = true;
   backoff_.SetRange({Millis(welcome->reconnect_min_ms()), Millis(welcome->reconnect_max_ms())});
   std::atomic<bool> for_renewal{false};
-  {
-    SessionSender sender(session.get(), parts_.clock, Millis(welcome->heartbeat_interval_ms()), [&] {
-      if (parts_.renewal == nullptr || !parts_.renewal->Wanted(parts_.board->Idle())) return;
-      for_renewal = true;
-      session->Cancel();
-    });
-    end.fatal = parts_.board->Online(*welcome, [&sender](v1::ClientMessage m) { sender.Push(std::move(m)); });
-    if (parts_.on_open) parts_.on_open(*welcome);
-    if (end.fatal.ok()) ReadAll(session.get(), &sender, &end);
-    parts_.board->Offline();
-    session->Cancel();
-  }
+  // Shared: the trainer may be about to send when the session ends, and would use a sender that is gone.
+  const auto sender =
+      std::make_shared<SessionSender>(session.get(), parts_.clock, Millis(welcome->heartbeat_interval_ms()), [&] {
+        if (parts_.renewal == nullptr || !parts_.renewal->Wanted(parts_.board->Idle())) return;
+        for_renewal = true;
+        session->Cancel();
+      });
+  end.fatal = parts_.board->Online(*welcome, [sender](v1::ClientMessage m) { sender->Push(std::move(m)); });
+  if (parts_.on_open) parts_.on_open(*welcome);
+  if (end.fatal.ok()) ReadAll(session.get(), sender.get(), &end);
+  parts_.board->Offline();
+  session->Cancel();
+  sender->End();
   end.for_renewal = for_renewal;
   return end;
 }
@@ -192,7 +193,8 @@ absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* s
   answer.set_code(decision.refusal.code);
   answer.set_reason(decision.refusal.reason);
   sender->Push(std::move(message));
-  return decision.accepted ? parts_.board->Accepted(task, decision.is_new) : absl::OkStatus();
+  if (decision.accepted) return parts_.board->Accepted(task, decision.is_new);
+  return parts_.board->Declined(task.task_id());
 }
 
 void SessionLoop::Pause(absl::Duration d, std::stop_token stop) {

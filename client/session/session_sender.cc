@@ -19,15 +19,23 @@ SessionSender::SessionSender(CoordinatorLink::Session* session, const Clock* clo
       next_heartbeat_(clock->Monotonic() + interval_),
       thread_([this] { Run(); }) {}
 
-SessionSender::~SessionSender() {
+SessionSender::~SessionSender() { End(); }
+
+void SessionSender::End() {
   Stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void SessionSender::Push(v1::ClientMessage message) {
   const MutexLock lock(&mu_);
   if (stopped_) return;
-  queue_.push_back(std::move(message));
+  if (queue_.size() < kMostQueued) {
+    queue_.push_back(std::move(message));
+  } else {
+    stopped_ = true;
+    queue_.clear();
+    session_.Cancel();  // under the lock, which End takes: the session is still there
+  }
   changed_.NotifyAll();
 }
 

@@ -1,6 +1,7 @@
 // The upward half of one open session: a queue that never blocks its callers, a thread that writes, and heartbeats in
 // between.
-// Threads: Push and Stop from any thread. The thread ends at Stop, or when a write fails.
+// Threads: Push from any thread; End and the destructor belong to the thread that made it. The thread inside ends at
+// End, or when a write fails.
 #ifndef TRIBUTARY_CLIENT_SESSION_SESSION_SENDER_H_
 #define TRIBUTARY_CLIENT_SESSION_SESSION_SENDER_H_
 
@@ -18,18 +19,23 @@ namespace tributary::session {
 
 class SessionSender {
  public:
+  static constexpr size_t kMostQueued = 4096;
+
   // `session` and `clock` are borrowed. `on_heartbeat` is called on the thread after each heartbeat; may be empty.
   SessionSender(CoordinatorLink::Session* session, const Clock* clock, absl::Duration heartbeat_interval,
                 std::function<void()> on_heartbeat);
-  // Stops and joins. A blocked write must be ended by cancelling the session before.
   ~SessionSender();
   SessionSender(const SessionSender&) = delete;
   SessionSender& operator=(const SessionSender&) = delete;
 
+  // A message too many (the coordinator floods this client and takes no answers) ends the session instead.
   void Push(v1::ClientMessage message) TRB_EXCLUDES(mu_);
-  void Stop() TRB_EXCLUDES(mu_);
+  // Stops and joins; repeated calls do nothing. A blocked write must be ended by cancelling the session before. From
+  // here on `session` is not touched any more, and Push does nothing: whoever still holds this sender may call it.
+  void End() TRB_EXCLUDES(mu_);
 
  private:
+  void Stop() TRB_EXCLUDES(mu_);
   void Run();
   // False at the end.
   bool WaitForNext(v1::ClientMessage* next) TRB_EXCLUDES(mu_);

@@ -20,6 +20,15 @@ v1::HeldTask::State WireState(TaskState state) {
   }
 }
 
+// The coordinator hears of it when it sends the task again: this client no longer says that it holds it.
+absl::Status GiveUp(const TaskRow& row, ClientLedger* ledger) {
+  const Refusal why{"training_failed", absl::StrCat("this program was killed ", row.starts,
+                                                    " times while it trained this task: too little memory?")};
+  Log(LogLevel::kError, "task_given_up",
+      {{"run", row.task.run_id()}, {"round", row.task.round()}, {"task", row.task.task_id()}, {"why", why.reason}});
+  return ledger->CloseUnfinished(row.task.task_id(), TaskState::kFailed, why).status();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TaskBoard>> TaskBoard::Create(ClientLedger* ledger, const Clock* clock) {
@@ -28,6 +37,10 @@ absl::StatusOr<std::unique_ptr<TaskBoard>> TaskBoard::Create(ClientLedger* ledge
   TRB_ASSIGN_OR_RETURN(const std::vector<OutboxEntry> outbox, ledger->ListOutbox());
   const MutexLock lock(&board->mu_);
   for (TaskRow& row : held) {
+    if (row.state != TaskState::kFinished && row.starts >= kMostLostStarts) {
+      TRB_RETURN_IF_ERROR(GiveUp(row, ledger));
+      continue;
+    }
     auto item = std::make_unique<Item>();
     item->task = std::move(row.task);
     item->state = row.state == TaskState::kFinished ? TaskState::kFinished : TaskState::kQueued;
@@ -129,13 +142,28 @@ absl::Status TaskBoard::DropOvertaken(const v1::TrainTask& by) {
 }
 
 // The ledger decides who was first, the trainer with the finished update or the cancel.
-absl::Status TaskBoard::Drop(const std::string& task_id, const Refusal& why) {
+absl::Status TaskBoard::Drop(const std::string& task_id, const Refusal& reason) {
+  const Refusal why = Shortened(reason);
   TRB_ASSIGN_OR_RETURN(const bool dropped, ledger_.CloseUnfinished(task_id, TaskState::kDropped, why));
   if (!dropped) return absl::OkStatus();
   Log(LogLevel::kInfo, "task_dropped", {{"task", task_id}, {"code", why.code}, {"reason", why.reason}});
+  Forget(task_id);
+  return absl::OkStatus();
+}
+
+void TaskBoard::Forget(const std::string& task_id) {
   const MutexLock lock(&mu_);
   if (Item* item = FindLocked(task_id); item != nullptr) item->stop.request_stop();
   RemoveLocked(task_id);
+}
+
+absl::Status TaskBoard::Declined(const std::string& task_id) {
+  {
+    const MutexLock lock(&mu_);
+    if (FindLocked(task_id) == nullptr) return absl::OkStatus();
+  }
+  TRB_ASSIGN_OR_RETURN(const std::optional<TaskRow> row, ledger_.FindTask(task_id));
+  if (!row.has_value() || !IsHeld(row->state)) Forget(task_id);
   return absl::OkStatus();
 }
 
@@ -162,6 +190,15 @@ std::optional<TrainJob> TaskBoard::NextTraining() {
   if (!saved.ok()) Log(LogLevel::kDebug, "task_state_not_saved", {{"task", job.task.task_id()}});
   SendState(job.task.task_id(), v1::HeldTask::TRAINING);
   return job;
+}
+
+absl::Status TaskBoard::Begins(const std::string& task_id) {
+  const absl::Status counted = ledger_.CountStart(task_id);
+  if (absl::IsNotFound(counted)) return absl::CancelledError("cancelled");
+  TRB_RETURN_IF_ERROR(counted);
+  const MutexLock lock(&mu_);
+  if (Item* item = FindLocked(task_id); item != nullptr) item->begun = true;
+  return absl::OkStatus();
 }
 
 void TaskBoard::Progress(const std::string& task_id, uint64_t steps_done, uint64_t steps_total) {
@@ -205,11 +242,21 @@ absl::Status TaskBoard::TrainingFailed(const std::string& task_id, const Refusal
 }
 
 void TaskBoard::TrainingStopped(const std::string& task_id) {
+  if (TakeBegun(task_id)) {
+    const absl::Status undone = ledger_.UndoStart(task_id);
+    if (!undone.ok()) Log(LogLevel::kWarning, "task_state_not_saved", {{"task", task_id}, {"why", undone.ToString()}});
+  }
   const MutexLock lock(&mu_);
   Item* item = FindLocked(task_id);
   if (item == nullptr || item->state != TaskState::kTraining) return;
   item->state = TaskState::kQueued;
   changed_.NotifyAll();
+}
+
+bool TaskBoard::TakeBegun(const std::string& task_id) {
+  const MutexLock lock(&mu_);
+  Item* item = FindLocked(task_id);
+  return item != nullptr && std::exchange(item->begun, false);
 }
 
 void TaskBoard::Pause(const TrainJob& job, absl::Duration d) {

@@ -4,7 +4,7 @@
 // One task a run waits to be trained: a newer round overtakes an older one. A task that was held before a restart is
 // not begun until the coordinator has said that it still wants it. A finished task is resolved by BeginUpload alone.
 // Threads: every method is safe from any thread. NextTraining and NextUpload block. `send` is called without the lock
-// held and must not block.
+// held, must not block, and may be called once more by another thread while Offline returns: it owns what it uses.
 #ifndef TRIBUTARY_CLIENT_SESSION_TASK_BOARD_H_
 #define TRIBUTARY_CLIENT_SESSION_TASK_BOARD_H_
 
@@ -38,7 +38,12 @@ struct TrainJob {
 
 class TaskBoard {
  public:
-  // Both borrowed. Takes up what the ledger holds: what was being trained is queued again.
+  // As many trainings of one task as may end with the process that ran them (out of memory, most likely) before the
+  // task is given up.
+  static constexpr uint64_t kMostLostStarts = 2;
+
+  // Both borrowed. Takes up what the ledger holds: what was being trained is queued again, or failed when its training
+  // ended with the process too often.
   static absl::StatusOr<std::unique_ptr<TaskBoard>> Create(ClientLedger* ledger, const Clock* clock);
 
   // ---- the session
@@ -50,10 +55,14 @@ class TaskBoard {
   // A task that TaskIntake accepted: new, or known already.
   absl::Status Accepted(const v1::TrainTask& task, bool is_new);
   absl::Status Cancelled(const v1::CancelTask& cancel);
+  // TaskIntake declined it. One that was held until now is no longer, if the ledger says so.
+  absl::Status Declined(const std::string& task_id);
 
   // ---- the trainer
   // Blocks until there is one to train, oldest first; nothing once Stop was called.
   std::optional<TrainJob> NextTraining();
+  // Call it before anything that may cost much memory: counts the start durably. CANCELLED when the task is gone.
+  absl::Status Begins(const std::string& task_id);
   void Progress(const std::string& task_id, uint64_t steps_done, uint64_t steps_total);
   // The update is in the outbox.
   void Trained(const std::string& task_id, const std::string& update_sha256);
@@ -87,11 +96,14 @@ class TaskBoard {
     std::string update_sha256;  // once finished
     bool confirmed = false;     // the coordinator wants it, this process knows
     std::stop_source stop;      // of its training
+    bool begun = false;         // a start is counted that did not end yet
     absl::Duration received;    // monotonic
     absl::Duration not_before;  // of the next upload attempt
   };
 
   TaskBoard(ClientLedger* ledger, const Clock* clock) : ledger_(*ledger), clock_(*clock) {}
+  bool TakeBegun(const std::string& task_id) TRB_EXCLUDES(mu_);
+  void Forget(const std::string& task_id) TRB_EXCLUDES(mu_);
   Item* FindLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   void RemoveLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   absl::Status Drop(const std::string& task_id, const Refusal& why) TRB_EXCLUDES(mu_);

@@ -15,6 +15,7 @@ namespace tributary::session {
 namespace {
 
 constexpr int kMaxLinks = 100'000;
+constexpr size_t kMaxCertificateBytes = 16 * 1024;  // kept for each run
 
 absl::Status Wrong(std::string what) { return absl::InvalidArgumentError(std::move(what)); }
 
@@ -31,6 +32,7 @@ absl::Status CheckNames(const v1::TrainTask& task) {
 }
 
 absl::Status CheckReceiptKey(const v1::TrainTask& task, const crypto::Certificate& ca) {
+  if (task.receipt_certificate_pem().size() > kMaxCertificateBytes) return Wrong("the receipt certificate is too long");
   const absl::StatusOr<crypto::Certificate> key = crypto::Certificate::FromPem(task.receipt_certificate_pem());
   if (!key.ok()) return Wrong(absl::StrCat("the receipt certificate cannot be read: ", key.status().message()));
   if (!key->IssuedBy(ca)) return Wrong("the receipt certificate is not signed by the federation's CA");
@@ -44,6 +46,15 @@ absl::Status CheckSizes(const v1::TrainTask& task, const nn::ModelDescription& m
   if (!update::IsKnownEncoding(task.encoding())) return Wrong(absl::StrCat("unknown encoding ", task.encoding()));
   if (!(task.learning_rate() > 0) || !std::isfinite(task.learning_rate())) return Wrong("learning_rate is not above 0");
   return absl::OkStatus();
+}
+
+bool IsThePresetItNames(v1::ModelDescription model) {
+  const absl::StatusOr<v1::ModelDescription> preset = nn::ModelDescription::Preset(model.preset());
+  if (!preset.ok()) return false;
+  model.clear_classes();
+  model.clear_input_mean();
+  model.clear_input_std();
+  return model.SerializeAsString() == preset->SerializeAsString();
 }
 
 bool SameUpdate(const v1::UpdateRecord& accepted, const v1::UpdateRecord& own) {
@@ -69,12 +80,15 @@ absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Ce
 }
 
 policy::TaskTerms TermsOf(const v1::TrainTask& task, const v1::RunPlan& plan) {
+  const std::string& name = plan.model().preset();
+  const bool is_preset = !name.empty() && IsThePresetItNames(plan.model());
   return {.run_name = plan.name(),
-          .preset = plan.model().preset(),
+          .preset = is_preset ? name : "",
           .epochs = plan.train().epochs(),
           // As the plan has it, which the update signs; the task only repeats it.
           .min_clients = std::min(task.min_clients(), plan.round().min_clients()),
-          .retention = plan.keep_updates()};
+          .retention = plan.keep_updates(),
+          .claimed_preset = is_preset ? "" : name};
 }
 
 absl::Status CheckReceipt(const v1::Receipt& receipt, const v1::UpdateRecord& record, const v1::TrainTask& task) {

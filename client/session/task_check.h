@@ -26,6 +26,8 @@ struct ParsedTask {
 // receipt key is certified by the federation's CA. INVALID_ARGUMENT says what is wrong (declined as `unsupported`).
 absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Certificate& ca);
 
+// The model counts as a preset only when its layers, input and loss are that preset's; class names and input scaling
+// are the run's own.
 policy::TaskTerms TermsOf(const v1::TrainTask& task, const v1::RunPlan& plan);
 
 // Whether `receipt` proves that the coordinator took `record`, made for `task`: every field the same (the signing

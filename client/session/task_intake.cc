@@ -1,19 +1,28 @@
 #include "client/session/task_intake.h"
 
-#include <algorithm>
+#include <optional>
+#include <utility>
 
-#include "client/session/task_check.h"
+#include "absl/strings/str_cat.h"
+#include "client/session/memory_limit.h"
+#include "client/session/task_board.h"
 
 namespace tributary::session {
 namespace {
 
 constexpr size_t kMostHeld = 64;  // Hello names no more
-constexpr size_t kMaxReasonBytes = 500;
 
 TaskIntake::Decision Declined(Refusal refusal) {
-  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
-  std::replace(refusal.reason.begin(), refusal.reason.end(), '\n', ';');
-  return {.accepted = false, .is_new = false, .refusal = std::move(refusal)};
+  return {.accepted = false, .is_new = false, .refusal = Shortened(std::move(refusal))};
+}
+
+// A task that was seen before must come as it came: the same round of the same run, on the same base model and past.
+Refusal CheckUnchanged(const TaskRow& row, const std::optional<RunMemory>& memory, const v1::TrainTask& task) {
+  if (row.task.run_id() != task.run_id() || row.task.round() != task.round())
+    return {"history_fork", "this task was of another run or round before"};
+  if (IsHeld(row.state)) return CheckHistory(MemoryOf(row.task), task);
+  if (memory.has_value() && memory->round == task.round()) return CheckHistory(memory, task);
+  return {};
 }
 
 // The answer to a task that was seen before; nothing when it is to be looked at afresh.
@@ -31,9 +40,41 @@ std::optional<TaskIntake::Decision> AnswerAgain(const TaskRow& row) {
 absl::StatusOr<TaskIntake::Decision> TaskIntake::Decide(const v1::TrainTask& task) {
   TRB_ASSIGN_OR_RETURN(const std::optional<TaskRow> known, parts_.ledger->FindTask(task.task_id()));
   if (known.has_value()) {
+    TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
+    const Refusal changed = CheckUnchanged(*known, memory, task);
+    if (changed.refused()) return RefuseHistory(task, changed);
     if (std::optional<Decision> again = AnswerAgain(*known); again.has_value()) return *std::move(again);
   }
   return DecideNew(task);
+}
+
+absl::StatusOr<TaskIntake::Decision> TaskIntake::RefuseHistory(const v1::TrainTask& task, const Refusal& why) {
+  TRB_RETURN_IF_ERROR(parts_.ledger->AddRefusedHistory(task, why, parts_.clock->NowUnixMillis()));
+  return Declined(why);
+}
+
+absl::StatusOr<Refusal> TaskIntake::CheckPast(const v1::TrainTask& task) {
+  TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
+  const Refusal history = CheckHistory(memory, task);
+  if (history.refused()) return history;
+  TRB_ASSIGN_OR_RETURN(const bool taken, parts_.ledger->TookRoundAsOther(task));
+  if (taken) return Refusal{"history_fork", absl::StrCat("round ", task.round(), " came under another task id before")};
+  return Refusal();
+}
+
+absl::StatusOr<Refusal> TaskIntake::CheckTerms(const v1::TrainTask& task, const ParsedTask& parsed) {
+  const int64_t yesterday = parts_.clock->NowUnixMillis() - absl::ToInt64Milliseconds(absl::Hours(24));
+  TRB_ASSIGN_OR_RETURN(const uint64_t today, parts_.ledger->CountAcceptedSince(yesterday));
+  const policy::Decision terms =
+      policy::Decide(TermsOf(task, parsed.plan), *parts_.policy, {.accepted_last_day = today});
+  if (!terms.accepted) return Refusal{terms.code, terms.reason};
+  const Refusal memory = CheckMemory(parsed.model, parsed.plan.train(), parts_.memory_bytes);
+  if (memory.refused()) return memory;
+  TRB_ASSIGN_OR_RETURN(const bool given_up,
+                       parts_.ledger->GaveUpTaskOf(task.run_id(), TaskBoard::kMostLostStarts, yesterday));
+  if (given_up)
+    return Refusal{"training_failed", "training for this run killed this program within the last day: no new attempt"};
+  return parts_.data->Check(parsed.model);
 }
 
 absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& task) {
@@ -41,16 +82,9 @@ absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& 
   // What cannot be understood is not remembered: its fields may be anything.
   const absl::StatusOr<ParsedTask> parsed = ParseTask(task, *parts_.ca);
   if (!parsed.ok()) return Declined({"unsupported", std::string(parsed.status().message())});
-  TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));
-  if (const Refusal history = CheckHistory(memory, task); history.refused()) {
-    TRB_RETURN_IF_ERROR(parts_.ledger->AddRefusedHistory(task, history, now));
-    return Declined(history);
-  }
-  TRB_ASSIGN_OR_RETURN(const uint64_t today,
-                       parts_.ledger->CountAcceptedSince(now - absl::ToInt64Milliseconds(absl::Hours(24))));
-  const policy::Decision terms =
-      policy::Decide(TermsOf(task, parsed->plan), *parts_.policy, {.accepted_last_day = today});
-  Refusal refusal = terms.accepted ? parts_.data->Check(parsed->model) : Refusal{terms.code, terms.reason};
+  TRB_ASSIGN_OR_RETURN(const Refusal past, CheckPast(task));
+  if (past.refused()) return RefuseHistory(task, past);
+  TRB_ASSIGN_OR_RETURN(const Refusal refusal, CheckTerms(task, *parsed));
   TRB_ASSIGN_OR_RETURN(const std::vector<TaskRow> held, parts_.ledger->HeldTasks());
   if (!refusal.refused() && held.size() >= kMostHeld) return Declined({"busy", "64 tasks are waiting here already"});
   const Decision decision = refusal.refused() ? Declined(refusal) : Decision{true, true, {}};

@@ -1,9 +1,11 @@
 // Decides on every task that the coordinator offers, and makes the decision durable before it is answered. Order of the
-// checks: known already, understood, history, owner's policy, data.
+// checks: known already (and still the same), understood, history, owner's policy, memory, data.
 // Threads: belongs to the session's thread.
 #ifndef TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
 #define TRIBUTARY_CLIENT_SESSION_TASK_INTAKE_H_
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "client/session/client_ledger.h"
 #include "client/session/data_holder.h"
 #include "client/session/history_check.h"
+#include "client/session/task_check.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/crypto/certificate.h"
@@ -27,6 +30,7 @@ class TaskIntake {
     const policy::Policy* policy = nullptr;
     const crypto::Certificate* ca = nullptr;
     const Clock* clock = nullptr;
+    uint64_t memory_bytes = std::numeric_limits<uint64_t>::max();  // that this process may use
   };
   explicit TaskIntake(Parts parts) : parts_(parts) {}
 
@@ -39,6 +43,9 @@ class TaskIntake {
   absl::StatusOr<Decision> Decide(const v1::TrainTask& task);
 
  private:
+  absl::StatusOr<Decision> RefuseHistory(const v1::TrainTask& task, const Refusal& why);
+  absl::StatusOr<Refusal> CheckPast(const v1::TrainTask& task);
+  absl::StatusOr<Refusal> CheckTerms(const v1::TrainTask& task, const ParsedTask& parsed);
   absl::StatusOr<Decision> DecideNew(const v1::TrainTask& task);
 
   const Parts parts_;

@@ -13,7 +13,9 @@ namespace tributary::session {
 namespace {
 
 constexpr absl::Duration kProgressEvery = absl::Seconds(1);
-constexpr size_t kMaxReasonBytes = 500;
+constexpr absl::Duration kPauseWithoutLedger = absl::Seconds(30);
+// Base models that do not fit their digest, before the task is given up: each costs a whole download.
+constexpr int kMostWrongModels = 3;
 
 bool MayRetry(const absl::Status& status) {
   switch (status.code()) {
@@ -92,12 +94,14 @@ absl::Status Trainer::Work(const TrainJob& job) {
 absl::StatusOr<Trainer::Model> Trainer::FetchModel(const TrainJob& job) {
   const absl::Duration begin = parts_.clock->Monotonic();
   Backoff backoff({}, job.task.round());
+  int wrong = 0;
   for (;;) {
     absl::StatusOr<std::string> bytes = parts_.cache->Fetch(job.task, parts_.link, job.stop);
     const auto took = static_cast<uint64_t>(absl::ToInt64Milliseconds(parts_.clock->Monotonic() - begin));
     if (job.stop.stop_requested()) return absl::CancelledError("stopped while the base model was fetched");
     if (bytes.ok()) return Model{*std::move(bytes), took};
-    if (!MayRetry(bytes.status())) return Annotate(bytes.status(), "base model");
+    if (absl::IsDataLoss(bytes.status())) ++wrong;
+    if (!MayRetry(bytes.status()) || wrong == kMostWrongModels) return Annotate(bytes.status(), "base model");
     Log(LogLevel::kWarning, "download_failed", {{"task", job.task.task_id()}, {"why", bytes.status().ToString()}});
     parts_.board->Pause(job, backoff.Next());
   }
@@ -105,6 +109,7 @@ absl::StatusOr<Trainer::Model> Trainer::FetchModel(const TrainJob& job) {
 
 absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, const std::string& model_bytes) {
   TRB_ASSIGN_OR_RETURN(const ParsedTask parsed, ParseTask(job.task, *parts_.ca));
+  TRB_RETURN_IF_ERROR(parts_.board->Begins(job.task.task_id()));
   TRB_ASSIGN_OR_RETURN(const data::Dataset* const data, parts_.data->ForModel(parsed.model));
   TRB_ASSIGN_OR_RETURN(const std::vector<float> base,
                        update::DecodeParameters(model_bytes, parsed.model.parameter_count()));
@@ -164,10 +169,13 @@ void Trainer::End(const TrainJob& job, const absl::Status& status) {
     parts_.board->TrainingStopped(job.task.task_id());
     return;
   }
-  Refusal refusal = RefusalOf(status, "training_failed");
-  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
+  const Refusal refusal = Shortened(RefusalOf(status, "training_failed"));
   const absl::Status told = parts_.board->TrainingFailed(job.task.task_id(), refusal);
-  if (!told.ok()) Log(LogLevel::kError, "task_not_saved", {{"why", told.ToString()}});
+  if (told.ok()) return;
+  // A full disk, say. The task stays held, and is tried again.
+  Log(LogLevel::kError, "task_not_saved", {{"why", told.ToString()}});
+  parts_.board->Pause(job, kPauseWithoutLedger);
+  parts_.board->TrainingStopped(job.task.task_id());
 }
 
 }  // namespace tributary::session

@@ -131,9 +131,10 @@ absl::Status Uploader::Receipted(const TaskBoard::UploadJob& job, const OutboxEn
 
 absl::Status Uploader::Ended(const OutboxEntry& entry, TaskState end, const std::string& code,
                              const std::string& reason) {
-  TRB_RETURN_IF_ERROR(parts_.outbox->Close(entry, end, {code, reason}, "", parts_.clock->NowUnixMillis()));
+  const Refusal why = Shortened({code, reason});
+  TRB_RETURN_IF_ERROR(parts_.outbox->Close(entry, end, why, "", parts_.clock->NowUnixMillis()));
   Log(end == TaskState::kRejected ? LogLevel::kError : LogLevel::kInfo, "update_not_taken",
-      {{"run", entry.record.run_id()}, {"round", entry.record.round()}, {"code", code}, {"reason", reason}});
+      {{"run", entry.record.run_id()}, {"round", entry.record.round()}, {"code", why.code}, {"reason", why.reason}});
   parts_.board->Uploaded(entry.record.task_id());
   return absl::OkStatus();
 }

@@ -94,16 +94,19 @@ absl::Status FitShape(Dataset* data, const LoadOptions& options, const std::stri
 
 class DuplicateFinder {
  public:
-  explicit DuplicateFinder(const Dataset& data) : data_(data) { first_.reserve(data.count); }
+  explicit DuplicateFinder(const RawData& raw) : data_(raw.dataset), stored_(raw.stored) {
+    first_.reserve(data_.count);
+  }
 
   // True when an earlier example has the same content, whatever its label.
   bool Seen(size_t i) {
     const std::string_view bytes = Bytes(i);
-    auto [at, end] = first_.equal_range(Hash64(bytes.data(), bytes.size()));
+    const uint64_t hash = stored_.empty() ? Hash64(bytes.data(), bytes.size()) : stored_[i];
+    auto [at, end] = first_.equal_range(hash);
     for (auto it = at; it != end; ++it) {
       if (Bytes(it->second) == bytes) return true;
     }
-    first_.emplace(Hash64(bytes.data(), bytes.size()), i);
+    first_.emplace(hash, i);
     return false;
   }
 
@@ -115,6 +118,7 @@ class DuplicateFinder {
   }
 
   const Dataset& data_;
+  const std::vector<uint64_t>& stored_;
   std::unordered_multimap<uint64_t, size_t> first_;
 };
 
@@ -122,7 +126,8 @@ class DuplicateFinder {
 std::vector<uint32_t> Keep(RawData* raw, const LoadOptions& options) {
   const Dataset& data = raw->dataset;
   const size_t limit = !data.classes.empty() ? data.classes.size() : options.num_classes;
-  DuplicateFinder duplicates(data);
+  DuplicateFinder duplicates(*raw);
+  raw->report.duplicates_kept = options.duplicates == Duplicates::kKeep;
   std::vector<uint32_t> keep;
   keep.reserve(data.count);
   for (size_t i = 0; i < data.count; ++i) {

@@ -87,8 +87,11 @@ void PutInCanonicalOrder(std::vector<Found>* files) {
   Shuffle(files, &rng);
 }
 
-absl::StatusOr<Image> DecodeFile(const std::string& path, size_t height, size_t width, size_t channels) {
+// `stored`, when given, gets Hash64 of the file.
+absl::StatusOr<Image> DecodeFile(const std::string& path, size_t height, size_t width, size_t channels,
+                                 uint64_t* stored = nullptr) {
   TRB_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxFileBytes));
+  if (stored != nullptr) *stored = Hash64(bytes.data(), bytes.size());
   TRB_ASSIGN_OR_RETURN(Image image, DecodeImage(bytes, channels));
   return Resize(std::move(image), height == 0 ? image.height : height, width == 0 ? image.width : width);
 }
@@ -122,7 +125,8 @@ class Gatherer {
 
   void Add(const Found& file) {
     ++raw_.report.found;
-    const absl::StatusOr<Image> image = DecodeFile(Whole(file), height_, width_, channels_);
+    uint64_t stored = 0;
+    const absl::StatusOr<Image> image = DecodeFile(Whole(file), height_, width_, channels_, &stored);
     if (!image.ok()) {
       const bool too_large = absl::IsResourceExhausted(image.status());
       Report::Kind& kind = too_large ? raw_.report.wrong_size : raw_.report.undecodable;
@@ -132,6 +136,7 @@ class Gatherer {
     raw_.dataset.pixels.insert(raw_.dataset.pixels.end(), image->pixels.begin(), image->pixels.end());
     const auto at = std::lower_bound(raw_.names.begin(), raw_.names.end(), file.class_name);
     raw_.dataset.labels.push_back(static_cast<int32_t>(at - raw_.names.begin()));
+    raw_.stored.push_back(stored);
     kept_.push_back(Whole(file));
   }
 

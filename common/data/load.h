@@ -13,8 +13,9 @@
 // counted and left out, or refuses the whole load with Policy::kRefuse. What is wrong with *the file* (bad magic,
 // short, ragged rows, images of another size than asked for) always refuses, with file and offset or line. A class name
 // that is not in `classes` refuses unless `unknown_classes` says otherwise: leaving a class out silently would train
-// another model than the run describes. Exact duplicates are counted and kept unless `duplicates` says otherwise: in
-// small data sets they are ordinary, and leaving them out would change example counts behind the owner's back.
+// another model than the run describes. Exact duplicates (of images in a folder: the same file again; else the same
+// values; whatever the labels) are counted and kept unless `duplicates` says otherwise: in small data sets they are
+// ordinary, and leaving them out would change example counts behind the owner's back. kSkip keeps the first of them.
 //
 // Order is canonical: IDX, CSV and NPZ as stored; folders a permutation seeded by the sorted names.
 // Threads: all functions are safe from any thread. Nothing is kept open. Hostile files are expected: sizes are checked
@@ -74,6 +75,7 @@ struct Report {
   };
   uint64_t found = 0, kept = 0;
   Kind undecodable, wrong_size, label_out_of_range, duplicates, unknown_classes;
+  bool duplicates_kept = true;                   // they are counted in `kept`
   std::vector<std::string> unknown_class_names;  // distinct, sorted, at most kMaxNamed
   std::vector<uint64_t> per_class;               // kept examples by label; empty for regression
   std::vector<std::string> warnings;             // e.g. one class only; the tail lacks classes that the head has

@@ -28,7 +28,7 @@ std::vector<std::string> Report::Lines() const {
   add(wrong_size, "did not fit in size");
   add(label_out_of_range, "had a label out of range");
   add(unknown_classes, "were of an unknown class");
-  add(duplicates, "are exact duplicates of others");
+  add(duplicates, duplicates_kept ? "are exact duplicates of others, kept" : "were exact duplicates of others");
   for (const std::string& name : unknown_class_names) {
     lines.push_back(absl::StrCat("unknown class: ", EscapeForLog(name, 80)));
   }

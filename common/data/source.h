@@ -4,6 +4,7 @@
 #define TRIBUTARY_COMMON_DATA_SOURCE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,9 @@ struct RawData {
   std::vector<std::string> names;  // when labels are names: distinct, labels are places in it
   // How a person finds example i: FILE, FILE:LINE or FILE[INDEX].
   std::function<std::string(size_t)> where;
+  // Hash64 of each example as it is stored, when decoding changes it (files of images, resized): duplicates are then
+  // the same whatever size is asked for. Empty: the examples themselves are compared.
+  std::vector<uint64_t> stored;
   Report report;  // found, and what the source left out itself
 };
 

@@ -169,6 +169,27 @@ class InvitationTest(unittest.TestCase):
                 self.assertEqual(key.read(), before)
             f.start_client("patient").wait_for("session_open")
 
+    def test_a_replacement_is_retried_with_the_same_key(self):
+        with Federation() as f:
+            f.join("returning", "synthetic:50")
+            keys = private_keys_in(f.client_dir("returning"))
+            token = f.invite("returning", "--replace")
+            f.coordinator.stop()
+            join = ["join", "--dir", f.client_dir("returning"), "--data", "synthetic:50", "--yes", "--replace"]
+            waiting = set()
+            for _ in range(2):
+                self.assertEqual(run_program("tributary-client", join, token + "\n").code, 3)
+                now = private_keys_in(f.client_dir("returning"))
+                self.assertTrue(set(keys) < set(now), now)
+                with open((set(now) - set(keys)).pop(), "rb") as key:
+                    waiting.add(key.read())
+            self.assertEqual(len(waiting), 1)
+            f.start()
+            run_program("tributary-client", join, token + "\n").ok()
+            with open(os.path.join(f.client_dir("returning"), "pki", "current", "key.pem"), "rb") as key:
+                self.assertEqual({key.read()}, waiting)
+            f.start_client("returning").wait_for("session_open")
+
 
 # ---- run files
 

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "common/base/error_report.h"
 #include "common/base/files.h"
 #include "tests/server/identity/identity_server.h"
@@ -38,7 +40,7 @@ class ClientIdentityTest : public ::testing::Test {
   }
 
   const testing::TempDir dir_;
-  const std::string directory_ = dir_.File("client");
+  std::string directory_ = dir_.File("client");
   testing::TestFederation federation_{Clock::System().Now()};
   const testing::IdentityServer server_{federation_};
 };
@@ -88,6 +90,98 @@ TEST_F(ClientIdentityTest, AnUnreachableCoordinatorIsExitCodeThree) {
   const auto result = JoinAs(*crypto::EncodeInvitation(invitation));
   EXPECT_EQ(ExitCodeFor(result.status()), kExitUnreachable);
   EXPECT_TRUE(Pki(directory_).HasPending());
+}
+
+// A client that has joined, whose operator made an invitation with --replace.
+class JoinAgainTest : public ClientIdentityTest {
+ protected:
+  JoinAgainTest() {
+    TRB_CHECK(JoinAs(Token("alice")).ok());
+    invitation_ = federation_.Invite("alice", true);
+  }
+  absl::StatusOr<rpc::LocalIdentity> Again() { return AgainWith(invitation_); }
+  absl::StatusOr<rpc::LocalIdentity> AgainWith(const crypto::Invitation& invitation) {
+    return JoinAgain(*crypto::EncodeInvitation(invitation), directory_, federation_.clock());
+  }
+  // The coordinator cannot be reached.
+  absl::StatusOr<rpc::LocalIdentity> AgainInVain() {
+    crypto::Invitation nowhere = invitation_;
+    nowhere.enrol_endpoint = "127.0.0.1:1";
+    return AgainWith(nowhere);
+  }
+  std::string InstalledKey() { return Pki(directory_).Load()->key.public_key().ToDer(); }
+
+  const std::string joining_ = PkiDirectory(directory_) + ".joining";
+  crypto::Invitation invitation_;
+};
+
+TEST_F(JoinAgainTest, TakesThePlaceOfTheOldIdentity) {
+  const std::string before = InstalledKey();
+  ASSERT_OK(Again());
+  EXPECT_NE(before, InstalledKey());
+  EXPECT_OK(Call());
+  EXPECT_FALSE(FileExists(joining_));
+  EXPECT_EQ(before,
+            crypto::CredentialDirectory(PkiDirectory(directory_) + ".replaced").Load()->key.public_key().ToDer());
+}
+
+TEST_F(JoinAgainTest, ATransportErrorLeavesTheOldIdentityInPlaceAndKeepsTheNewKey) {
+  const std::string before = InstalledKey();
+  std::string waiting;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    EXPECT_EQ(kExitUnreachable, ExitCodeFor(AgainInVain().status()));
+    EXPECT_EQ(before, InstalledKey());
+    const std::string key = crypto::CredentialDirectory(joining_).PreparePending()->key.public_key().ToDer();
+    EXPECT_TRUE(waiting.empty() || waiting == key);
+    waiting = key;
+  }
+  ASSERT_OK(Again());
+  EXPECT_EQ(waiting, InstalledKey());
+  EXPECT_OK(Call());
+}
+
+TEST_F(JoinAgainTest, ALostAnswerIsHadAgainWithTheSameKey) {
+  EXPECT_FALSE(AgainInVain().ok());
+  const std::string elsewhere = dir_.File("elsewhere");
+  std::filesystem::copy(joining_, elsewhere, std::filesystem::copy_options::recursive);
+  rpc::JoinOptions options;
+  options.role = crypto::InvitedRole::kClient;
+  ASSERT_OK(rpc::JoinFederation(*crypto::EncodeInvitation(invitation_), elsewhere, options, federation_.clock()));
+  ASSERT_OK(Again());
+  EXPECT_EQ(crypto::CredentialDirectory(elsewhere).Load()->certificate.sha256(),
+            Pki(directory_).Load()->certificate.sha256());
+  EXPECT_OK(Call());
+}
+
+TEST_F(JoinAgainTest, ARefusalLeavesTheOldIdentity) {
+  const std::string before = InstalledKey();
+  invitation_.secret.assign(invitation_.secret.size(), 'x');
+  EXPECT_THAT(Again(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_EQ(before, InstalledKey());
+  EXPECT_FALSE(FileExists(joining_));
+}
+
+TEST_F(JoinAgainTest, ACrashBeforeTheNewOneIsInPlaceIsMadeGood) {
+  EXPECT_FALSE(AgainInVain().ok());
+  rpc::JoinOptions options;
+  options.role = crypto::InvitedRole::kClient;
+  ASSERT_OK(rpc::JoinFederation(*crypto::EncodeInvitation(invitation_), joining_, options, federation_.clock()));
+  const std::string fresh = crypto::CredentialDirectory(joining_).Load()->key.public_key().ToDer();
+  std::filesystem::remove_all(PkiDirectory(directory_));  // between the two renames
+  ASSERT_OK(Again());
+  EXPECT_EQ(fresh, InstalledKey());
+  EXPECT_OK(Call());
+}
+
+TEST_F(JoinAgainTest, WithoutAnOldIdentityAKeyThatWaitsIsUsed) {
+  directory_ = dir_.File("second");
+  crypto::Invitation invitation = federation_.Invite("bob");
+  crypto::Invitation nowhere = invitation;
+  nowhere.enrol_endpoint = "127.0.0.1:1";
+  EXPECT_FALSE(JoinAs(*crypto::EncodeInvitation(nowhere)).ok());
+  const std::string waiting = Pki(directory_).PreparePending()->key.public_key().ToDer();
+  ASSERT_OK(AgainWith(invitation));
+  EXPECT_EQ(waiting, InstalledKey());
 }
 
 TEST_F(ClientIdentityTest, AnOperatorsInvitationIsNotForAClient) {

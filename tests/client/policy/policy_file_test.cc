@@ -24,6 +24,7 @@ TEST(PolicyFileTest, WhatIsWrittenIsReadBack) {
   p.min_cohort = 5;
   p.longest_retention = Retention::kRound;
   p.bad_data = BadData::kRefuse;
+  p.duplicates = Duplicates::kSkip;
   const auto read = ParsePolicy(FormatPolicy(p), "policy.toml");
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(p.runs, read->runs);
@@ -34,11 +35,12 @@ TEST(PolicyFileTest, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(5u, read->min_cohort);
   EXPECT_EQ(Retention::kRound, read->longest_retention);
   EXPECT_EQ(BadData::kRefuse, read->bad_data);
+  EXPECT_EQ(Duplicates::kSkip, read->duplicates);
 }
 
 TEST(PolicyFileTest, EveryFaultIsListedAtOnceWithItsLine) {
-  const auto policy =
-      ParsePolicy("max_epochs = 0\nmin_cohrt = 3\nbad_data = \"eat\"\nlongest_retention = 5\n", "p.toml");
+  const auto policy = ParsePolicy(
+      "max_epochs = 0\nmin_cohrt = 3\nbad_data = \"eat\"\nlongest_retention = 5\nduplicates = \"eat\"\n", "p.toml");
   ASSERT_EQ(absl::StatusCode::kInvalidArgument, policy.status().code());
   const std::string message(policy.status().message());
   EXPECT_THAT(message, HasSubstr("p.toml:1:"));
@@ -46,6 +48,7 @@ TEST(PolicyFileTest, EveryFaultIsListedAtOnceWithItsLine) {
   EXPECT_THAT(message, HasSubstr("min_cohort"));
   EXPECT_THAT(message, HasSubstr("p.toml:3:"));
   EXPECT_THAT(message, HasSubstr("p.toml:4:"));
+  EXPECT_THAT(message, HasSubstr("p.toml:5:"));
 }
 
 TEST(PolicyFileTest, WrongTypesAreFaults) {

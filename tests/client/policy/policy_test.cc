@@ -48,6 +48,16 @@ INSTANTIATE_TEST_SUITE_P(
              [](TaskTerms* terms, Policy* p, Counters*) { terms->preset = "", p->models = {"custom"}; }, nullptr},
         Case{"WrittenOutModelIsNoPreset",
              [](TaskTerms* terms, Policy* p, Counters*) { terms->preset = "", p->models = {"*-cnn"}; }, "`models`"},
+        Case{"OtherLayersUnderAPresetsNameAreCustom",
+             [](TaskTerms* terms, Policy* p, Counters*) {
+               terms->preset = "", terms->claimed_preset = "keras-cnn", p->models = {"keras-cnn"};
+             },
+             "calls itself keras-cnn"},
+        Case{"OtherLayersUnderAPresetsNameAreTakenWhereCustomIs",
+             [](TaskTerms* terms, Policy* p, Counters*) {
+               terms->preset = "", terms->claimed_preset = "keras-cnn", p->models = {"keras-cnn", "custom"};
+             },
+             nullptr},
         Case{"EpochsAtTheLimit", [](TaskTerms* terms, Policy* p, Counters*) { terms->epochs = p->max_epochs = 5; },
              nullptr},
         Case{"OneEpochTooMany", [](TaskTerms* terms, Policy* p, Counters*) { terms->epochs = 6, p->max_epochs = 5; },

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+
+#include "client/session/client_ledger_schema.h"
 #include "tests/client/session/test_federation.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -60,6 +63,33 @@ TEST_F(ClientLedgerTest, ARefusedHistoryIsNotRemembered) {
   ASSERT_OK(ledger_->AddRefusedHistory(federation_.Task(9), {"history_fork", "no"}, 2000));
   EXPECT_EQ(2u, ledger_->FindRun("run-1").value()->round);
   EXPECT_EQ(TaskState::kDeclined, StateOf(federation_.Task(9)));
+}
+
+TEST_F(ClientLedgerTest, AFileOfTheFirstVersionIsBroughtUpToDate) {
+  const testing::TempDir old;
+  {
+    const auto db = storage::Database::Open(old.path() + "/client.db").value();
+    ASSERT_OK(storage::Migrate(*db, std::span(kClientMigrations).first(1)));
+    ASSERT_OK(db->Run("INSERT INTO runs VALUES ('run-1', 'tiny', ?1, 2, ?2, 'pem', 1000)",
+                      {federation_.Record(0), federation_.Record(1)}));
+    ASSERT_OK(
+        db->Run("INSERT INTO tasks (task_id, run_id, run_name, round, state, code, reason, accepted, message, "
+                "received_unix_ms) VALUES ('t', 'run-1', 'tiny', 2, 'done', '', '', 1, x'', 1000)"));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto ledger, ClientLedger::Open(old.path()));
+  EXPECT_EQ(1u, ledger->CountAcceptedSince(1000).value());
+  EXPECT_EQ(0u, ledger->CountAcceptedSince(1001).value());
+  ASSERT_OK_AND_ASSIGN(const std::optional<RunMemory> run, ledger->FindRun("run-1"));
+  EXPECT_EQ("", run->base_model_sha256);
+  EXPECT_EQ(TaskState::kDone, ledger->FindTask("t").value()->state);
+}
+
+TEST_F(ClientLedgerTest, AcceptancesAreForgottenAfterTwoDays) {
+  Queue(federation_.Task(1));
+  ASSERT_OK(ledger_->AddTask(federation_.Task(2, 1), TaskState::kQueued, {}, 1000 + int64_t{48} * 3'600'000));
+  EXPECT_EQ(2u, ledger_->CountAcceptedSince(0).value());
+  ASSERT_OK(ledger_->AddTask(federation_.Task(3, 2), TaskState::kQueued, {}, 1001 + int64_t{48} * 3'600'000));
+  EXPECT_EQ(2u, ledger_->CountAcceptedSince(0).value());
 }
 
 TEST_F(ClientLedgerTest, AnUnknownRunAndTaskAreNothing) {

@@ -1,5 +1,6 @@
 #include "client/session/data_holder.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -34,7 +35,7 @@ ClientSettings Csv(const testing::TempDir& dir, const char* text) {
 
 TEST(DataHolderTest, NamesAreMappedToThePlaceThatTheModelGivesThem) {
   const testing::TempDir dir;
-  const auto data = DataHolder::Load(Csv(dir, "a,b,label\n1,2,dog\n3,4,cat\n5,6,dog\n"), policy::BadData::kSkip);
+  const auto data = DataHolder::Load(Csv(dir, "a,b,label\n1,2,dog\n3,4,cat\n5,6,dog\n"), policy::Policy());
   ASSERT_OK(data->status());
   EXPECT_EQ("3 examples, 2, classes cat dog", DescribeFacts(data->facts()));
   ASSERT_OK_AND_ASSIGN(const data::Dataset* mapped, data->ForModel(Model({"bird", "dog", "cat"})));
@@ -45,11 +46,31 @@ TEST(DataHolderTest, NamesAreMappedToThePlaceThatTheModelGivesThem) {
 
 TEST(DataHolderTest, ANameThatTheRunDoesNotListIsUnknown) {
   const testing::TempDir dir;
-  const auto data = DataHolder::Load(Csv(dir, "a,b,label\n1,2,dog\n3,4,eel\n"), policy::BadData::kSkip);
+  const auto data = DataHolder::Load(Csv(dir, "a,b,label\n1,2,dog\n3,4,eel\n"), policy::Policy());
   const Refusal refusal = data->Check(Model({"cat", "dog", "bird"}));
   EXPECT_EQ("unknown_class", refusal.code);
   EXPECT_NE(std::string::npos, refusal.reason.find("eel"));
   EXPECT_THAT(data->ForModel(Model({"cat", "dog", "bird"})), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST(DataHolderTest, DuplicatesAreWhatThePolicySays) {
+  const testing::TempDir dir;
+  const ClientSettings settings = Csv(dir, "a,b,label\n1,2,dog\n3,4,cat\n1,2,dog\n");
+  policy::Policy policy;
+  const auto kept = DataHolder::Load(settings, policy);
+  EXPECT_EQ(3u, kept->facts().examples());
+  EXPECT_THAT(kept->report().Lines(),
+              ::testing::Contains(::testing::StartsWith("1 are exact duplicates of others, kept: ")));
+  policy.duplicates = policy::Duplicates::kSkip;
+  const auto skipped = DataHolder::Load(settings, policy);
+  EXPECT_EQ(2u, skipped->facts().examples());
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* trained, skipped->ForModel(Model({"bird", "dog", "cat"})));
+  EXPECT_EQ(skipped->facts().examples(), trained->count) << "what is declared is what trains";
+  EXPECT_THAT(skipped->report().Lines(),
+              ::testing::Contains(::testing::StartsWith("1 were exact duplicates of others: ")));
+  policy.duplicates = policy::Duplicates::kRefuse;
+  EXPECT_THAT(DataHolder::Load(settings, policy)->status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("exact duplicates")));
 }
 
 TEST(DataHolderTest, AnotherShapeIsAMismatch) {
@@ -61,7 +82,7 @@ TEST(DataHolderTest, AnotherShapeIsAMismatch) {
 TEST(DataHolderTest, DataThatCannotBeReadAreAReasonAndNoCrash) {
   ClientSettings settings;
   settings.data = "/nonexistent/data.csv";
-  const auto data = DataHolder::Load(settings, policy::BadData::kSkip);
+  const auto data = DataHolder::Load(settings, policy::Policy());
   EXPECT_FALSE(data->status().ok());
   const Refusal refusal = data->Check(Model({}));
   EXPECT_EQ("data_error", refusal.code);
@@ -76,7 +97,7 @@ TEST(DataHolderTest, SharesAreDisjointAndComplete) {
   uint64_t together = 0;
   for (const char* part : {"1/4", "2/4", "3/4", "4/4"}) {
     settings.part = part;
-    const auto data = DataHolder::Load(settings, policy::BadData::kSkip);
+    const auto data = DataHolder::Load(settings, policy::Policy());
     ASSERT_OK(data->status());
     together += data->facts().examples();
   }
@@ -104,7 +125,7 @@ class ImagesOfAnySizeTest : public ::testing::Test {
     for (const std::string& name : classes) proto.add_classes(name);
     return nn::ModelDescription::FromProto(proto).value();
   }
-  std::unique_ptr<DataHolder> Load() { return DataHolder::Load(settings_, policy::BadData::kSkip); }
+  std::unique_ptr<DataHolder> Load() { return DataHolder::Load(settings_, policy::Policy()); }
 
   testing::TempDir dir_;
   ClientSettings settings_;

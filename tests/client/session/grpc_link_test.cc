@@ -41,10 +41,13 @@ class ScriptedService final : public v1::FederationService::Service {
     }
     return {grpc::StatusCode::NOT_FOUND, "the task is gone"};
   }
-  grpc::Status UploadUpdate(grpc::ServerContext*, grpc::ServerReader<v1::UploadChunk>* reader,
+  grpc::Status UploadUpdate(grpc::ServerContext* context, grpc::ServerReader<v1::UploadChunk>* reader,
                             v1::UploadUpdateResponse* response) override {
     std::string got;
-    for (v1::UploadChunk chunk; reader->Read(&chunk);) got += chunk.data();
+    for (v1::UploadChunk chunk; reader->Read(&chunk);) {
+      while (chunk.upload_id() == "stuck" && !context->IsCancelled()) std::this_thread::yield();
+      got += chunk.data();
+    }
     response->mutable_rejected()->set_reason(crypto::Sha256Hex(got));
     return grpc::Status::OK;
   }
@@ -122,6 +125,18 @@ TEST_F(GrpcLinkTest, AStopEndsADownload) {
       },
       stop.get_token());
   EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GrpcLinkTest, ATransferThatIsStuckEndsAndMayBeTriedAgain) {
+  ASSERT_OK_AND_ASSIGN(const auto hasty, MakeGrpcLink(absl::StrCat("localhost:", port_), dir_.File("client"),
+                                                      {.transfer_timeout = absl::Milliseconds(300)}));
+  v1::DownloadModelRequest request;
+  request.set_task_id("for ever");
+  const auto sink = [](const v1::ModelChunk&) { return absl::OkStatus(); };
+  EXPECT_THAT(hasty->DownloadModel(request, sink, std::stop_token()), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  v1::UploadTicket ticket;
+  ticket.set_upload_id("stuck");
+  EXPECT_THAT(hasty->UploadUpdate(ticket, "bytes", std::stop_token()), StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(GrpcLinkTest, AProbeIsAnsweredAndNobodyThereIsUnavailable) {

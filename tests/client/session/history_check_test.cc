@@ -10,11 +10,7 @@ namespace {
 class HistoryCheckTest : public testing::Test {
  protected:
   // As if round `round` was the newest task seen.
-  RunMemory Remembering(uint64_t round) const {
-    const v1::TrainTask t = federation_.Task(round);
-    return {
-        t.run_id(), t.run_name(), t.genesis_sha256(), round, t.previous_record_sha256(), t.receipt_certificate_pem()};
-  }
+  RunMemory Remembering(uint64_t round) const { return MemoryOf(federation_.Task(round)); }
 
   const TestFederation federation_;
 };
@@ -44,6 +40,27 @@ TEST_F(HistoryCheckTest, TheSameRoundWithAnotherPastIsAFork) {
   v1::TrainTask task = federation_.Task(3);
   task.set_previous_record_sha256(std::string(64, 'e'));
   EXPECT_EQ("history_fork", CheckHistory(Remembering(3), task).code);
+}
+
+TEST_F(HistoryCheckTest, TheSameRoundWithAnotherBaseModelIsAFork) {
+  v1::TrainTask task = federation_.Task(3);
+  task.set_base_model_sha256(std::string(64, 'e'));
+  EXPECT_EQ("history_fork", CheckHistory(Remembering(3), task).code);
+}
+
+TEST_F(HistoryCheckTest, AnotherPlanIsAForkInAnyRound) {
+  for (const uint64_t round : {3, 4}) {
+    v1::TrainTask task = federation_.Task(round, 3);
+    task.set_plan_sha256(std::string(64, 'e'));
+    EXPECT_EQ("history_fork", CheckHistory(Remembering(3), task).code);
+  }
+}
+
+TEST_F(HistoryCheckTest, WhatAnOlderVersionDidNotRememberIsNotCompared) {
+  RunMemory memory = Remembering(3);
+  memory.base_model_sha256.clear();
+  memory.plan_sha256.clear();
+  EXPECT_FALSE(CheckHistory(memory, federation_.Task(3)).refused());
 }
 
 TEST_F(HistoryCheckTest, AnOlderRoundIsARollback) {

@@ -81,6 +81,13 @@ TEST_F(ModelCacheTest, TooManyBytesAreRefused) {
   EXPECT_THAT(Fetch(), StatusIs(absl::StatusCode::kDataLoss));
 }
 
+TEST_F(ModelCacheTest, EmptyChunksAreRefused) {
+  link_.on_download = [](const v1::DownloadModelRequest&, const CoordinatorLink::Sink& sink, std::stop_token) {
+    return sink(v1::ModelChunk());
+  };
+  EXPECT_THAT(Fetch(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
 TEST_F(ModelCacheTest, ADamagedFileIsFetchedAgain) {
   ASSERT_OK(Fetch());
   dir_.Write("cache/" + task_.base_model_sha256(), std::string(federation_.BaseModel().size(), 'y'));

@@ -94,6 +94,28 @@ TEST_F(SessionLoopTest, AForkedTaskIsDeclined) {
   EXPECT_EQ("history_fork", answer.code());
 }
 
+TEST_F(SessionLoopTest, AForkOfTheTaskInTrainingEndsTheTraining) {
+  std::atomic<bool> began{false}, ended{false};
+  train_ = [&](const learning::LocalTask& t) -> absl::StatusOr<learning::LocalResult> {
+    began = true;
+    while (!t.stop()) std::this_thread::yield();
+    ended = true;
+    return absl::CancelledError("stopped");
+  };
+  StartAll();
+  link_.AwaitHello(1);
+  link_.PushTask(federation_.Task(1));
+  while (!began) std::this_thread::yield();
+  v1::TrainTask fork = federation_.Task(1);
+  fork.set_base_model_sha256(std::string(64, 'e'));
+  link_.PushTask(fork);
+  link_.Await([](const v1::ClientMessage& m) { return m.has_answer() && m.answer().code() == "history_fork"; });
+  AwaitIdle();
+  while (!ended) std::this_thread::yield();
+  StopAll();
+  EXPECT_EQ(TaskState::kDeclined, Row(fork).state);
+}
+
 TEST_F(SessionLoopTest, AfterARestartHelloNamesHeldTasksAndHeads) {
   const v1::TrainTask task = federation_.Task(3);
   ASSERT_TRUE(intake_->Decide(task).value().accepted);
@@ -146,6 +168,30 @@ TEST_F(SessionLoopTest, TrainingGoesOnWhileTheSessionIsLost) {
   EXPECT_EQ(v1::HeldTask::TRAINING, hello.held(0).state());
   go_on = true;
   AwaitState(task, TaskState::kDone);
+}
+
+// The trainer's thread sends while the session's thread ends sessions; a sender used after its end is for the
+// sanitizers to see.
+TEST_F(SessionLoopTest, ProgressMayComeWhileASessionEnds) {
+  StartSession();
+  link_.AwaitHello(1);
+  const std::string task_id = federation_.Task(1).task_id();
+  std::atomic<bool> over{false};
+  std::thread trainer([&] {
+    while (!over) {
+      board_->Progress(task_id, 1, 2);
+      std::this_thread::yield();
+    }
+  });
+  for (int n = 1; n <= 30; ++n) {
+    link_.Await([](const v1::ClientMessage& m) { return m.has_progress(); });
+    link_.End(absl::UnavailableError("connection reset"));
+    AwaitHelloMovingTime(n + 1);
+  }
+  over = true;
+  trainer.join();
+  StopAll();
+  EXPECT_OK(loop_status_);
 }
 
 TEST_F(SessionLoopTest, ACancelBeforeTrainingDropsTheTask) {

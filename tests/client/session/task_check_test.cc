@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <vector>
 
 #include "common/update/signed_record.h"
 #include "tests/client/session/test_federation.h"
@@ -30,25 +31,58 @@ TEST_P(BadTaskTest, IsNotUnderstood) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadTaskTest,
-    ::testing::Values(Case{"TaskIdIsAPath", [](v1::TrainTask* task) { task->set_task_id("../../etc/passwd"); }},
-                      Case{"NoRun", [](v1::TrainTask* task) { task->clear_run_id(); }},
-                      Case{"RoundZero", [](v1::TrainTask* task) { task->set_round(0); }},
-                      Case{"RoundBeyondTheDatabase", [](v1::TrainTask* task) { task->set_round(UINT64_MAX); }},
-                      Case{"BaseModelIsNoDigest", [](v1::TrainTask* task) { task->set_base_model_sha256("../x"); }},
-                      Case{"OneByteOfPlanChanged", [](v1::TrainTask* task) { task->mutable_plan()->back() ^= 1; }},
-                      Case{"BaseModelOfAnotherSize", [](v1::TrainTask* task) { task->set_base_model_bytes(4); }},
-                      Case{"UnknownEncoding", [](v1::TrainTask* task) { task->set_encoding("zip"); }},
-                      Case{"RateZero", [](v1::TrainTask* task) { task->set_learning_rate(0); }},
-                      Case{"RateIsNoNumber",
-                           [](v1::TrainTask* task) {
-                             task->set_learning_rate(std::numeric_limits<double>::quiet_NaN());
-                           }},
-                      Case{"NoReceiptKey", [](v1::TrainTask* task) { task->clear_receipt_certificate_pem(); }},
-                      Case{"ReceiptKeyOfAnotherFederation",
-                           [](v1::TrainTask* task) {
-                             task->set_receipt_certificate_pem(TestFederation().Task(1).receipt_certificate_pem());
-                           }}),
+    ::testing::Values(
+        Case{"TaskIdIsAPath", [](v1::TrainTask* task) { task->set_task_id("../../etc/passwd"); }},
+        Case{"NoRun", [](v1::TrainTask* task) { task->clear_run_id(); }},
+        Case{"RoundZero", [](v1::TrainTask* task) { task->set_round(0); }},
+        Case{"RoundBeyondTheDatabase", [](v1::TrainTask* task) { task->set_round(UINT64_MAX); }},
+        Case{"BaseModelIsNoDigest", [](v1::TrainTask* task) { task->set_base_model_sha256("../x"); }},
+        Case{"OneByteOfPlanChanged", [](v1::TrainTask* task) { task->mutable_plan()->back() ^= 1; }},
+        Case{"BaseModelOfAnotherSize", [](v1::TrainTask* task) { task->set_base_model_bytes(4); }},
+        Case{"UnknownEncoding", [](v1::TrainTask* task) { task->set_encoding("zip"); }},
+        Case{"RateZero", [](v1::TrainTask* task) { task->set_learning_rate(0); }},
+        Case{"RateIsNoNumber",
+             [](v1::TrainTask* task) { task->set_learning_rate(std::numeric_limits<double>::quiet_NaN()); }},
+        Case{"NoReceiptKey", [](v1::TrainTask* task) { task->clear_receipt_certificate_pem(); }},
+        Case{"ReceiptKeyWithALongTail",
+             [](v1::TrainTask* task) { task->mutable_receipt_certificate_pem()->append(std::string(1 << 20, '#')); }},
+        Case{"ReceiptKeyOfAnotherFederation",
+             [](v1::TrainTask* task) {
+               task->set_receipt_certificate_pem(TestFederation().Task(1).receipt_certificate_pem());
+             }}),
     [](const auto& param_info) { return param_info.param.name; });
+
+policy::TaskTerms TermsOfModel(const v1::ModelDescription& model) {
+  v1::RunPlan plan;
+  *plan.mutable_model() = model;
+  return TermsOf(v1::TrainTask(), plan);
+}
+
+TEST(TermsTest, APresetIsKnownByItsLayers) {
+  for (const char* name : {"keras-cnn", "cat-cnn", "fedavg-cnn"}) {
+    v1::ModelDescription model = nn::ModelDescription::Preset(name).value();
+    EXPECT_EQ(name, TermsOfModel(model).preset);
+    // What a run file may add to a preset.
+    model.add_classes("cat");
+    model.add_input_mean(0.5f);
+    model.add_input_std(0.25f);
+    EXPECT_EQ(name, TermsOfModel(model).preset);
+  }
+}
+
+TEST(TermsTest, OtherLayersUnderAPresetsNameAreNotThePreset) {
+  const v1::ModelDescription preset = nn::ModelDescription::Preset("keras-cnn").value();
+  std::vector<v1::ModelDescription> liars(5, preset);
+  liars[0].mutable_layers()->RemoveLast();
+  liars[1].mutable_layers(0)->mutable_conv2d()->set_filters(33);
+  liars[2].set_input(0, 29);
+  liars[3].set_preset("fedavg-cnn");
+  liars[4].set_preset("made-up");
+  for (const v1::ModelDescription& liar : liars) {
+    EXPECT_EQ("", TermsOfModel(liar).preset);
+    EXPECT_EQ(liar.preset(), TermsOfModel(liar).claimed_preset);
+  }
+}
 
 class ReceiptTest : public ::testing::Test {
  protected:

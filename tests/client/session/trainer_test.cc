@@ -113,6 +113,72 @@ TEST_F(TrainerTest, AStopLeavesTheTaskHeld) {
   EXPECT_EQ(v1::HeldTask::QUEUED, board_->Held()[0].state());
 }
 
+// Every training of a task ends with the process, as when the kernel kills it for its memory.
+class LethalTaskTest : public TrainerTest {
+ protected:
+  // What a kill in mid-training leaves: the row says so, nobody took the start back.
+  void KillWhileTraining(const v1::TrainTask& task) {
+    ASSERT_OK(ledger_->CountStart(task.task_id()));
+    OpenStores();
+  }
+};
+
+TEST_F(LethalTaskTest, IsGivenUpAfterTheSecondKillAndTheCoordinatorHearsWhy) {
+  const v1::TrainTask task = federation_.Task(1);
+  Accept(task);
+  KillWhileTraining(task);
+  EXPECT_EQ(1u, board_->Held().size()) << "one kill may have had another reason";
+  KillWhileTraining(task);
+  EXPECT_TRUE(board_->Held().empty());
+  EXPECT_EQ(TaskState::kFailed, Row(task).state);
+  const TaskIntake::Decision again = intake_->Decide(task).value();
+  EXPECT_FALSE(again.accepted);
+  EXPECT_EQ("training_failed", again.refusal.code);
+  EXPECT_NE(std::string::npos, again.refusal.reason.find("killed 2 times")) << again.refusal.reason;
+}
+
+TEST_F(LethalTaskTest, ItsRunIsLeftAloneForADay) {
+  Accept(federation_.Task(1));
+  KillWhileTraining(federation_.Task(1));
+  KillWhileTraining(federation_.Task(1));
+  EXPECT_EQ("training_failed", intake_->Decide(federation_.Task(2, 1)).value().refusal.code);
+  clock_.Advance(absl::Hours(24) + absl::Seconds(1));
+  EXPECT_TRUE(intake_->Decide(federation_.Task(3, 2)).value().accepted);
+}
+
+TEST_F(LethalTaskTest, TheStartIsDurableBeforeTheTrainingBegins) {
+  std::atomic<uint64_t> starts{0};
+  const v1::TrainTask task = federation_.Task(1);
+  train_ = [&](const learning::LocalTask& t) {
+    starts = Row(task).starts;
+    return learning::TrainLocally(t);
+  };
+  Accept(task);
+  StartTraining();
+  AwaitState(task, TaskState::kFinished);
+  EXPECT_EQ(1u, starts);
+}
+
+TEST_F(LethalTaskTest, AnOrderlyStopIsNoKill) {
+  const v1::TrainTask task = federation_.Task(1);
+  TrainForEver();
+  Accept(task);
+  for (int i = 0; i < 3; ++i) {
+    StartTraining();
+    training_.get_future().wait();
+    StopAll();
+    EXPECT_EQ(0u, Row(task).starts);
+    training_ = std::promise<void>();
+    OpenStores();
+    ASSERT_EQ(1u, board_->Held().size());
+    v1::Welcome welcome = link_.welcome;
+    v1::TaskVerdict& verdict = *welcome.add_verdicts();
+    verdict.set_task_id(task.task_id());
+    verdict.set_action(v1::TaskVerdict::CONTINUE);
+    ASSERT_OK(board_->Online(welcome, [](v1::ClientMessage) {}));
+  }
+}
+
 TEST_F(TrainerTest, ANewerRoundOvertakesTheOneInTraining) {
   TrainForEver();
   Accept(federation_.Task(1));
@@ -157,6 +223,30 @@ TEST_F(TrainerTest, ACutDownloadIsTriedAgainAfterAPause) {
   clock_.Advance(absl::Minutes(1));
   AwaitState(federation_.Task(1), TaskState::kFinished);
   EXPECT_EQ(2, attempts);
+}
+
+TEST_F(TrainerTest, ABaseModelThatNeverFitsItsDigestIsGivenUp) {
+  std::atomic<int> downloads{0};
+  link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink, std::stop_token) {
+    ++downloads;
+    return SendModel(std::string(federation_.BaseModel().size(), 'x'), request, sink);
+  };
+  Accept(federation_.Task(1));
+  StartTraining();
+  while (!board_->Idle()) clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(3, downloads);
+  EXPECT_EQ(TaskState::kFailed, Row(federation_.Task(1)).state);
+}
+
+TEST_F(TrainerTest, ALongReasonOfACancelIsCut) {
+  Accept(federation_.Task(1));
+  v1::CancelTask cancel;
+  cancel.set_task_id(federation_.Task(1).task_id());
+  cancel.set_code(std::string(1 << 20, 'c'));
+  cancel.set_reason(std::string(1 << 20, 'r'));
+  ASSERT_OK(board_->Cancelled(cancel));
+  EXPECT_EQ(64u, Row(federation_.Task(1)).code.size());
+  EXPECT_EQ(500u, Row(federation_.Task(1)).reason.size());
 }
 
 TEST_F(TrainerTest, ATaskThatIsGoneAtDownloadIsGivenUp) {

@@ -111,6 +111,18 @@ TEST_F(UploaderTest, ARefusedUpdateIsNeverSentAgain) {
   EXPECT_EQ("rejected: bad_signature", Sent().at("metrics").outcome);
 }
 
+TEST_F(UploaderTest, ALongReasonOfARefusalIsCut) {
+  AnswerBegin([](auto* r) {
+    r->mutable_rejected()->set_code(std::string(1 << 20, 'c'));
+    r->mutable_rejected()->set_reason(std::string(1 << 20, 'r'));
+  });
+  GoOnline();
+  StartUploading();
+  AwaitIdle();
+  EXPECT_EQ(64u, Row(task_).code.size());
+  EXPECT_EQ(500u, Row(task_).reason.size());
+}
+
 TEST_F(UploaderTest, ATaskThatIsGoneIsDropped) {
   link_.on_begin = [](const v1::BeginUploadRequest&) -> absl::StatusOr<v1::BeginUploadResponse> {
     return absl::NotFoundError("gone");

@@ -44,6 +44,19 @@ TEST_F(ImageFolderTest, SubFoldersAreClasses) {
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(result.dataset.pixels[i * 16] > 10, result.dataset.labels[i] == 1);
 }
 
+TEST_F(ImageFolderTest, DuplicatesAreTheSameWhateverSizeIsAskedFor) {
+  // Two pictures that look the same at one pixel, and one of them twice.
+  dir_.Write("cat/1.png", Png({2, 2, 1, {0, 200, 200, 0}}));
+  dir_.Write("cat/2.png", Png({2, 2, 1, {200, 0, 0, 200}}));
+  dir_.Write("dog/1.png", Png({2, 2, 1, {0, 200, 200, 0}}));
+  for (const size_t side : {1, 2, 8}) {
+    LoadOptions options{.height = side, .width = side, .channels = 1};
+    EXPECT_EQ(Load(options)->report.duplicates.count, 1u) << side;
+    options.duplicates = Duplicates::kSkip;
+    EXPECT_EQ(Load(options)->dataset.count, 2u) << side;
+  }
+}
+
 TEST_F(ImageFolderTest, FileNamePrefixesAreClasses) {
   dir_.Write("cat.12.png", FlatPng(10));
   dir_.Write("cat_13.png", FlatPng(11));
