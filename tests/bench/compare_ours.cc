@@ -32,7 +32,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr float kSgdRate = 0.05f, kAdamRate = 0.001f;
+constexpr float kSgdRate = 0.01f, kAdamRate = 0.001f;
 
 struct Input {
   data::Dataset data;

@@ -1,5 +1,5 @@
-// One timed call of a kernel, or of a layer as the network calls it, with its check. Built by layer_cases.cc and
-// memory_cases.cc on the layers of the presets, run by kernels_bench.cc.
+// One timed call of a kernel, or of a layer as the network calls it, with its check. Built by layer_cases.cc,
+// image_cases.cc and parameter_cases.cc on the layers of the presets, run by kernels_bench.cc.
 #ifndef TRIBUTARY_TESTS_BENCH_KERNEL_CASE_H_
 #define TRIBUTARY_TESTS_BENCH_KERNEL_CASE_H_
 
@@ -53,8 +53,29 @@ inline std::string Compare(const char* what, std::span<const float> got, std::sp
   return "";
 }
 
-std::vector<KernelCase> LayerCases();   // convolutions and dense layers
-std::vector<KernelCase> MemoryCases();  // all kernels that move more than they multiply
+inline std::vector<double> Ones(size_t n) { return std::vector<double>(n, 1.0); }
+
+// What a case works on; its closures share it.
+struct Arrays {
+  explicit Arrays(size_t n) : a(Noise(n, 1)), b(Noise(n, 2)), c(n), d(n), index(n) {}
+  std::vector<float> a, b, c, d;
+  std::vector<uint16_t> index;
+};
+inline std::shared_ptr<Arrays> MakeArrays(size_t n) { return std::make_shared<Arrays>(n); }
+
+// Appends cases that move more than they multiply.
+class MovingCases {
+ public:
+  void Add(const std::string& name, double floats_moved, std::function<void()> run,
+           std::function<std::string()> check) {
+    cases.push_back({name, 0, floats_moved * sizeof(float), false, std::move(run), std::move(check)});
+  }
+  std::vector<KernelCase> cases;
+};
+
+std::vector<KernelCase> LayerCases();      // convolutions and dense layers
+std::vector<KernelCase> ImageCases();      // pools, activations, softmax and losses
+std::vector<KernelCase> ParameterCases();  // sums, optimisers, transposes and bf16 layouts
 
 }  // namespace tributary::bench
 

@@ -1,7 +1,8 @@
 // Every kernel of common/nn/kernels on the shapes of the presets, with Google Benchmark, one thread: GFLOP/s beside the
 // multiply-add peak, GB/s beside the a += w * b stream of the same size, both measured before and after in this run,
 // the larger counting. Each case is checked against its reference first; a wrong one is not timed and fails the run.
-// Usage: kernels_bench [--benchmark_filter=REGEX] [--benchmark_min_time=S] [--benchmark_out=FILE.json] ...
+// The best of the repetitions is shown: machines are shared. Usage: kernels_bench [--benchmark_filter=REGEX]
+// [--benchmark_min_time=S] [--benchmark_out=FILE.json] ...
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -28,7 +29,8 @@ class Limits {
   void Measure() {
     fma_ = std::max(fma_, FmaPeak(1));
     if (nn::HasBf16()) bf16_ = std::max(bf16_, Bf16Peak(nn::FindBf16Kernels()->isa));
-    for (const size_t size : {size_t{8} << 10, size_t{256} << 10, size_t{4} << 20, size_t{64} << 20}) {
+    for (const size_t size :
+         {size_t{8} << 10, size_t{256} << 10, size_t{2} << 20, size_t{16} << 20, size_t{64} << 20}) {
       stream_[size] = std::max(stream_[size], StreamPeak(size));
     }
   }
@@ -82,7 +84,7 @@ void Time(benchmark::State& state, const KernelCase& c) {
   if (c.bytes > 0) state.counters["B/s"] = benchmark::Counter(c.bytes, rate);
 }
 
-// All cases of LayerCases and MemoryCases; false when one is wrong.
+// False when a case is wrong.
 bool Register(const std::vector<KernelCase>& cases) {
   bool right = true;
   for (const KernelCase& c : cases) {
@@ -118,7 +120,9 @@ int Main() {
   PrintMachine();
   for (const auto& [name, value] : DescribeMachine()) benchmark::AddCustomContext(name, value);
   std::vector<KernelCase> cases = LayerCases();
-  for (KernelCase& c : MemoryCases()) cases.push_back(std::move(c));
+  for (auto* more : {&ImageCases, &ParameterCases}) {
+    for (KernelCase& c : more()) cases.push_back(std::move(c));
+  }
   Limits limits;
   limits.Measure();
   benchmark::AddCustomContext("limits_before", limits.Line());
@@ -134,7 +138,11 @@ int Main() {
 }  // namespace tributary::bench
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  char min_time[] = "--benchmark_min_time=0.05", repetitions[] = "--benchmark_repetitions=5";
+  std::vector<char*> arguments = {argv[0], min_time, repetitions};  // what is given later wins
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
   return tributary::bench::Main();
 }

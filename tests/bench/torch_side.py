@@ -18,7 +18,7 @@ import torch.nn as nn
 
 MNIST, ORDER, WEIGHTS, THREADS = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 torch.set_num_threads(THREADS)
-SGD_RATE, ADAM_RATE, EPSILON, TRIAL_SECONDS = 0.05, 0.001, 1e-7, 0.4
+SGD_RATE, ADAM_RATE, EPSILON, TRIAL_SECONDS = 0.01, 0.001, 1e-7, 0.4
 
 
 def keras_cnn():
