@@ -6,6 +6,7 @@ Adam is Keras': PyTorch's own, whose epsilon is divided by sqrt(1 - b2^t) before
 Usage: torch_side.py MNIST_DIR ORDER WEIGHTS THREADS
 """
 
+import ctypes
 import gzip
 import json
 import math
@@ -128,6 +129,18 @@ def best_run(preset, work, batch, precision):
     return Run(preset, work, batch, precision == "bf16", channels_last, choice), name
 
 
+def blas_core():
+    """What OpenBLAS takes this CPU for; empty when PyTorch does not use it."""
+    with open("/proc/self/maps") as maps:
+        paths = {line.split()[-1] for line in maps if "openblas" in line}
+    for path in paths:
+        name = getattr(ctypes.CDLL(path), "openblas_get_corename", None)
+        if name is not None:
+            name.restype = ctypes.c_char_p
+            return name().decode()
+    return ""
+
+
 def idx(name, skip):
     return np.frombuffer(gzip.open(f"{MNIST}/{name}.gz").read(), np.uint8)[skip:].copy()
 
@@ -141,7 +154,7 @@ for line in sys.stdin:
     words = line.split()
     if words[0] == "case":
         run, variant = best_run(words[1], words[2], int(words[3]), words[4])
-        answer = {"variant": variant, "torch": torch.__version__}
+        answer = {"variant": variant, "torch": torch.__version__, "blas": blas_core()}
     elif words[0] == "check":
         answer = run.check()
     elif words[0] == "run":
