@@ -1,130 +1,200 @@
-// How fast a network trains, in images a second, beside the FMA peak that this machine showed in the same run. A plain
-// program, not a test: machines are shared and figures vary. Usage: train_bench [seconds a case, default 1 [case]],
-// where `case` picks those whose line begins with it, e.g. "fedavg-cnn sgd".
+// How fast a network trains and evaluates, in images a second, beside the FMA peak that this machine showed in the same
+// run: one thread's rate as a share of one thread's peak, two threads' gain as a share of the gain that the peak itself
+// shows. A plain program, not a test: machines are shared and figures vary.
+// Usage: train_bench [--seconds S] [--only PREFIX] [--json FILE]
+//   --seconds  a case and thread count, default 1
+//   --only     the cases whose name begins with it, e.g. "fedavg-cnn sgd", "bf16"
+//   --json     writes what was printed, and the medians, to a file
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/nn/engine.h"
-#include "common/nn/kernels/kernels.h"
+#include "common/nn/kernels/bf16.h"
 #include "common/nn/network.h"
 #include "common/nn/optimizer.h"
+#include "nlohmann/json.hpp"
+#include "tests/bench/machine.h"
+#include "tests/bench/model_flops.h"
+#include "tests/bench/peak.h"
 #include "tributary/v1/model.pb.h"
 
-namespace tributary::nn {
+namespace tributary::bench {
 namespace {
 
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// Multiply-adds of one example's forward pass, padding counted.
-double ForwardFlops(const LayerSpec& layer) {
-  const double per_output = layer.kernel_size == 0 ? 0 : static_cast<double>(layer.kernel_size / layer.out.c);
-  return 2 * per_output * static_cast<double>(layer.out.size());
-}
-
-// Forward, weight gradient and input gradient, the last not for the first layer.
-double TrainFlops(const ModelDescription& model) {
-  double flops = 0;
-  bool first = true;
-  for (const LayerSpec& layer : model.layers()) {
-    flops += ForwardFlops(layer) * (first ? 2 : 3);
-    if (layer.kernel_size > 0) first = false;
-  }
-  return flops;
-}
-
-// GFLOP/s of a product whose operands stay in L1: what the multiply-add units give, through our own kernel.
-double PeakGflops() {
-  const Kernels& kernels = *FindKernels();
-  const size_t m = 48, k = 128, n = kernels.gemm_panel;
-  std::vector<float> a(m * k, 0.5f), b(k * n, 0.25f), c(m * n), scratch(kernels.gemm_scratch);
-  GemmArgs args;
-  args.a = a.data(), args.rows = {m, k}, args.depth = {k, 1};
-  args.b = b.data(), args.ldb = n, args.n = n, args.c = c.data(), args.ldc = n;
-  constexpr int kCalls = 20000;
-  double best = 0;
-  for (int round = 0; round < 5; ++round) {
-    const double start = Now();
-    for (int i = 0; i < kCalls; ++i) kernels.gemm(args, scratch.data());
-    best = std::max(best, 2e-9 * static_cast<double>(m * n * k) * kCalls / (Now() - start));
-  }
-  return best;
-}
+using nn::Batch, nn::ModelDescription, nn::Network, nn::Optimizer, nn::OptimizerKind, nn::Precision;
 
 struct Case {
   const char* preset;
-  const char* optimizer_name;
-  OptimizerKind optimizer;
+  const char* work;  // the optimiser, or "evaluate"
   size_t batch;
   Precision precision = Precision::kFloat32;
+
+  std::string name() const {
+    return absl::StrCat(precision == Precision::kBf16 ? "bf16 " : "", preset, " ", work, " ", batch);
+  }
+  bool evaluates() const { return std::string(work) == "evaluate"; }
 };
 
-double ImagesPerSecond(const ModelDescription& model, const Case& c, int threads, double seconds) {
-  auto network = Network::Create(model, {.max_batch = c.batch, .threads = threads, .gradients = false, .precision = c.precision}).value();
-  auto optimizer = Optimizer::Create(model, {.kind = c.optimizer, .threads = threads}).value();
-  network->InitializeGlorot(Seed{1});
-  Rng rng(7);
-  std::vector<float> x(16 * c.batch * model.input().size());
-  std::vector<int32_t> labels(16 * c.batch);
-  for (float& v : x) v = rng.UniformFloat();
-  for (int32_t& v : labels) v = static_cast<int32_t>(rng.Below(10));
-  double best = 0;
-  const double end = Now() + seconds;
-  for (uint64_t step = 0; Now() < end;) {
-    const double start = Now();
-    constexpr int kSteps = 32;
-    for (int i = 0; i < kSteps; ++i, ++step) {
-      Batch batch;
-      batch.x = x.data() + step % 16 * c.batch * model.input().size();
-      batch.n = c.batch;
-      batch.labels = labels.data() + step % 16 * c.batch;
-      network->TrainStep(batch, {.step = step}, 0.0001f, optimizer.get());
-    }
-    best = std::max(best, static_cast<double>(kSteps * c.batch) / (Now() - start));
+constexpr Case kCases[] = {{"keras-cnn", "adam", 32},
+                           {"keras-cnn", "sgd", 10},
+                           {"fedavg-cnn", "sgd", 32},
+                           {"fedavg-cnn", "sgd", 10},
+                           {"fedavg-cnn", "adam", 32},
+                           {"fedavg-cnn", "evaluate", 256},
+                           {"keras-cnn", "adam", 32, Precision::kBf16},
+                           {"fedavg-cnn", "sgd", 32, Precision::kBf16},
+                           {"fedavg-cnn", "evaluate", 256, Precision::kBf16}};
+
+struct Options {
+  double seconds = 1;
+  std::string only, json;
+};
+
+// Sixteen batches of noise with labels.
+class Examples {
+ public:
+  Examples(const ModelDescription& model, size_t batch)
+      : width_(model.input().size()), batch_(batch), x_(kBatches * batch * width_), labels_(kBatches * batch) {
+    Rng rng(7);
+    for (float& v : x_) v = rng.UniformFloat();
+    for (int32_t& v : labels_) v = static_cast<int32_t>(rng.Below(10));
   }
-  return best;
+  Batch batch(uint64_t step) const {
+    const size_t first = step % kBatches * batch_;
+    return {.x = x_.data() + first * width_, .n = batch_, .labels = labels_.data() + first, .targets = nullptr};
+  }
+
+ private:
+  static constexpr size_t kBatches = 16;
+  const size_t width_, batch_;
+  std::vector<float> x_;
+  std::vector<int32_t> labels_;
+};
+
+// Images a second of stretches of at least a twentieth of a second, for `seconds`.
+template <class Step>
+std::vector<double> Rates(size_t batch, double seconds, const Step& step) {
+  std::vector<double> rates;
+  uint64_t steps = 0;
+  step(steps++);
+  const double end = Now() + seconds;
+  do {
+    const double start = Now();
+    const uint64_t first = steps;
+    while (Now() - start < 0.05) step(steps++);
+    rates.push_back(static_cast<double>((steps - first) * batch) / (Now() - start));
+  } while (Now() < end);
+  return rates;
 }
 
-void Run(double seconds, const std::string& only) {
-#ifndef NDEBUG
-  std::printf("WARNING: a debug build; these figures mean nothing\n");
-#endif
-  double peak = PeakGflops();
-  std::printf("engine %s, threads available %d, multiply-add peak %.0f GFLOP/s a thread\n", EngineName().c_str(),
-              DefaultThreads(), peak);
-  const Case cases[] = {{"keras-cnn", "adam", OptimizerKind::kAdam, 32},
-                        {"keras-cnn", "sgd", OptimizerKind::kSgd, 10},
-                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 32},
-                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 10},
-                        {"fedavg-cnn", "sgd", OptimizerKind::kSgd, 32, Precision::kBf16},
-                        {"keras-cnn", "adam", OptimizerKind::kAdam, 32, Precision::kBf16}};
-  for (const Case& c : cases) {
-    if (!absl::StrCat(c.precision == Precision::kBf16 ? "bf16 " : "", c.preset, " ", c.optimizer_name, " ", c.batch).starts_with(only)) continue;
-    if (c.precision == Precision::kBf16 && !HasBf16()) continue;
-    std::printf("%s\n", EngineName(c.precision).c_str());
-    const ModelDescription model = ModelDescription::FromProto(ModelDescription::Preset(c.preset).value()).value();
-    for (const int threads : {1, 2}) {
-      const double rate = ImagesPerSecond(model, c, threads, seconds);
-      const double gflops = rate * TrainFlops(model) * 1e-9;
-      std::printf("%-10s %-4s batch %2zu, %d thread%s %8.0f images/s %6.1f GFLOP/s, %4.1f %% of peak\n", c.preset,
-                  c.optimizer_name, c.batch, threads, threads == 1 ? ": " : "s:", rate, gflops,
-                  100 * gflops / (peak * threads));
+std::vector<double> Measure(const ModelDescription& model, const Case& c, int threads, double seconds) {
+  const Examples examples(model, c.batch);
+  Network::Options options{.max_batch = c.batch, .threads = threads, .gradients = false, .precision = c.precision};
+  options.training = !c.evaluates();
+  const auto network = Network::Create(model, options).value();
+  network->InitializeGlorot(Seed{1});
+  if (c.evaluates()) {
+    return Rates(c.batch, seconds, [&](uint64_t step) { network->EvaluateBatch(examples.batch(step), nullptr); });
+  }
+  const bool adam = std::string(c.work) == "adam";
+  const auto kind = adam ? OptimizerKind::kAdam : OptimizerKind::kSgd;
+  const auto optimizer = Optimizer::Create(model, {.kind = kind, .threads = threads}).value();
+  return Rates(c.batch, seconds, [&](uint64_t step) {
+    network->TrainStep(examples.batch(step), {.step = step}, 0.0001f, optimizer.get());
+  });
+}
+
+struct Peaks {
+  double fma[2] = {0, 0}, bf16 = 0;  // one thread, two; one thread
+
+  void Measure() {
+    for (const int threads : {1, 2}) fma[threads - 1] = std::max(fma[threads - 1], FmaPeak(threads));
+    if (nn::HasBf16()) bf16 = std::max(bf16, Bf16Peak(nn::FindBf16Kernels()->isa));
+  }
+  double gain() const { return fma[1] / fma[0]; }
+};
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+nlohmann::json Report(const Case& c, const ModelDescription& model, const std::vector<double> rates[2],
+                      const Peaks& peaks) {
+  const double best[2] = {*std::max_element(rates[0].begin(), rates[0].end()),
+                          *std::max_element(rates[1].begin(), rates[1].end())};
+  const double gflops = best[0] * 1e-9 * (c.evaluates() ? ForwardFlops(model) : TrainFlops(model));
+  const double share = gflops / peaks.fma[0], scaling = best[1] / best[0] / peaks.gain();
+  std::printf(
+      "%-28s %8.0f images/s %6.1f GFLOP/s %5.1f %% of the float32 peak; 2 threads %8.0f, %5.1f %% of the peak's gain\n",
+      c.name().c_str(), best[0], gflops, 100 * share, best[1], 100 * scaling);
+  return {{"case", c.name()},
+          {"images_per_second", {best[0], best[1]}},
+          {"median_images_per_second", {Median(rates[0]), Median(rates[1])}},
+          {"gflops", gflops},
+          {"share_of_peak", share},
+          {"share_of_peaks_gain_with_two_threads", scaling}};
+}
+
+void Run(const Options& options) {
+  PrintMachine();
+  Peaks peaks;
+  peaks.Measure();
+  struct Result {
+    Case c;
+    ModelDescription model;
+    std::vector<double> rates[2];
+  };
+  std::vector<Result> results;
+  for (const Case& c : kCases) {
+    if (!c.name().starts_with(options.only) || (c.precision == Precision::kBf16 && !nn::HasBf16())) continue;
+    Result r{c, ModelDescription::FromProto(ModelDescription::Preset(c.preset).value()).value(), {}};
+    for (const int threads : {1, 2}) r.rates[threads - 1] = Measure(r.model, c, threads, options.seconds);
+    results.push_back(std::move(r));
+  }
+  peaks.Measure();
+  std::printf("float32 peak %.0f GFLOP/s with one thread, %.0f with two (x %.2f); bf16 %.0f with one\n", peaks.fma[0],
+              peaks.fma[1], peaks.gain(), peaks.bf16);
+  nlohmann::json all = {{"machine", DescribeMachine()},
+                        {"fma_peak_gflops", peaks.fma},
+                        {"bf16_peak_gflops", peaks.bf16},
+                        {"cases", nlohmann::json::array()}};
+  for (const Result& r : results) all["cases"].push_back(Report(r.c, r.model, r.rates, peaks));
+  if (!options.json.empty()) std::ofstream(options.json) << all.dump(2) << "\n";
+}
+
+bool Parse(int argc, char** argv, Options* options) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    if (name == "--seconds") {
+      options->seconds = std::max(0.1, std::atof(argv[i + 1]));
+    } else if (name == "--only") {
+      options->only = argv[i + 1];
+    } else if (name == "--json") {
+      options->json = argv[i + 1];
+    } else {
+      return false;
     }
   }
-  peak = std::max(peak, PeakGflops());
-  std::printf("multiply-add peak at the end %.0f GFLOP/s a thread\n", peak);
+  return argc % 2 == 1;
 }
 
 }  // namespace
-}  // namespace tributary::nn
+}  // namespace tributary::bench
 
 int main(int argc, char** argv) {
   tributary::nn::BoundThreadSpinning(argv);
-  tributary::nn::Run(argc > 1 ? std::max(0.1, std::atof(argv[1])) : 1.0, argc > 2 ? argv[2] : "");
+  tributary::bench::Options options;
+  if (!tributary::bench::Parse(argc, argv, &options)) {
+    std::fprintf(stderr, "usage: train_bench [--seconds S] [--only PREFIX] [--json FILE]\n");
+    return 2;
+  }
+  tributary::bench::Run(options);
   return 0;
 }
