@@ -24,6 +24,14 @@ inline __m512i RoundedLanes(const float* row, __mmask16 mask) {
   return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
 }
 
+// Rows of a weight matrix lie pages apart: the processor does not guess the next ones.
+constexpr size_t kAhead = 16;  // rows
+inline void PrefetchRow(const float* row) {
+  if (row == nullptr) return;
+  _mm_prefetch(reinterpret_cast<const char*>(row), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(row + kFloats), _MM_HINT_T0);
+}
+
 // Two steps of the depth lie side by side, as the instructions take them: [vector][step / 2][column][step % 2].
 void Pack(const float* const* rows, size_t depth, size_t columns, Bf16* to) {
   const __mmask16 masks[2] = {FirstFloats(columns), FirstFloats(columns < kFloats ? 0 : columns - kFloats)};
@@ -31,6 +39,10 @@ void Pack(const float* const* rows, size_t depth, size_t columns, Bf16* to) {
     for (size_t pair = 0; pair < kBf16Group / 2; ++pair) {
       const float* even = rows[group + 2 * pair];
       const float* odd = rows[group + 2 * pair + 1];
+      if (group + 2 * pair + kAhead + 1 < depth) {
+        PrefetchRow(rows[group + 2 * pair + kAhead]);
+        PrefetchRow(rows[group + 2 * pair + kAhead + 1]);
+      }
       for (size_t v = 0; v < 2; ++v) {
         const size_t at = v * kFloats;
         const __m512i low = RoundedLanes(even == nullptr ? nullptr : even + at, masks[v]);
