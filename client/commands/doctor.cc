@@ -57,7 +57,7 @@ class Findings {
 void CheckEngine(Findings* findings) {
   const absl::Status engine = nn::CheckEngine();
   if (engine.ok()) {
-    findings->Good("engine", absl::StrCat(nn::EngineName(), ", ", nn::DefaultThreads(), " threads"));
+    findings->Good("engine", nn::DescribeEngines());
   } else {
     findings->Wrong("engine", engine, "unset TRIBUTARY_ISA, or set it to what this processor has");
   }

@@ -46,6 +46,11 @@ std::string EngineName(Precision precision) {
                       bf16 ? "/bf16" : "/float32");
 }
 
+std::string DescribeEngines() {
+  const std::string bf16 = HasBf16() ? absl::StrCat(" and ", EngineName(Precision::kBf16)) : ", no bf16";
+  return absl::StrCat(EngineName(), bf16, ", ", DefaultThreads(), " threads");
+}
+
 bool HasBf16() { return FindBf16Kernels() != nullptr; }
 
 absl::Status NoBf16() {

@@ -17,6 +17,9 @@ namespace tributary::nn {
 // avx512bf16, avx512, avx2, sse4, ssse3, scalar; neon on arm64). Call it for kBf16 only where HasBf16().
 std::string EngineName(Precision precision = Precision::kFloat32);
 
+// For people: "0.1.0/avx512/float32 and 0.1.0/amx/bf16, 2 threads", or "..., no bf16".
+std::string DescribeEngines();
+
 // Whether this machine can train in bf16: AMX or AVX-512-BF16, and TRIBUTARY_ISA does not rule it out.
 bool HasBf16();
 // FAILED_PRECONDITION: what a machine without it says.

@@ -64,7 +64,7 @@ absl::Status CheckCertificate(const crypto::Credential& credential, const Clock&
 
 absl::Status Doctor(Context* c) {
   Findings findings(&c->out);
-  findings.Good(absl::StrCat("engine ", nn::EngineName(), ", ", nn::DefaultThreads(), " threads"));
+  findings.Good(absl::StrCat("engine ", nn::DescribeEngines()));
   if (c->dir.empty()) return c->Connect().status();
   const absl::StatusOr<OperatorAccess> access = FindOperatorAccess(c->dir);
   findings.Note(absl::StrCat("directory ", c->dir), access.status());
