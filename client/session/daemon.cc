@@ -7,12 +7,12 @@
 #include "client/identity/identity.h"
 #include "client/session/certificate_renewal.h"
 #include "client/session/grpc_link.h"
-#include "client/session/memory_limit.h"
 #include "client/session/session_loop.h"
 #include "client/session/task_intake.h"
 #include "client/session/uploader.h"
 #include "common/base/error_report.h"
 #include "common/base/logging.h"
+#include "common/base/memory_limit.h"
 #include "common/nn/engine.h"
 
 namespace tributary::session {
@@ -89,7 +89,7 @@ absl::Status Daemon::Run(std::stop_token stop) {
   const Clock* const clock = options_.clock;
   const SignerSource signer = [this] { return CurrentSigner(); };
   const int threads = policy_.threads > 0 ? policy_.threads : nn::DefaultThreads();
-  TaskIntake intake({ledger_.get(), data_.get(), &policy_, ca_.get(), clock, MemoryLimitBytes()});
+  TaskIntake intake({ledger_.get(), data_.get(), &policy_, ca_.get(), clock, threads, MemoryLimitBytes()});
   CertificateRenewal renewal(options_.directory, identity_.main_endpoint, clock);
   Trainer trainer({.board = board_.get(),
                    .link = link_.get(),

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "client/session/memory_limit.h"
+#include "common/base/memory_limit.h"
 #include "common/data/partition.h"
 #include "common/learning/compatibility.h"
 

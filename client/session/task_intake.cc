@@ -1,11 +1,12 @@
 #include "client/session/task_intake.h"
 
+#include <cmath>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "client/session/memory_limit.h"
 #include "client/session/task_board.h"
+#include "common/learning/local_trainer.h"
 
 namespace tributary::session {
 namespace {
@@ -68,8 +69,12 @@ absl::StatusOr<Refusal> TaskIntake::CheckTerms(const v1::TrainTask& task, const 
   const policy::Decision terms =
       policy::Decide(TermsOf(task, parsed.plan), *parts_.policy, {.accepted_last_day = today});
   if (!terms.accepted) return Refusal{terms.code, terms.reason};
-  const Refusal memory = CheckMemory(parsed.model, parsed.plan.train(), parts_.memory_bytes);
-  if (memory.refused()) return memory;
+  TRB_ASSIGN_OR_RETURN(const double needed, learning::TrainingBytes(parsed.model, parsed.plan.train(), parts_.threads));
+  if (needed > static_cast<double>(parts_.memory_bytes)) {
+    return Refusal{"training_failed",
+                   absl::StrCat("training this model takes ", std::ceil(needed / 1e6), " MB of memory, more than the ",
+                                parts_.memory_bytes / 1'000'000, " MB that this client has")};
+  }
   TRB_ASSIGN_OR_RETURN(const bool given_up,
                        parts_.ledger->GaveUpTaskOf(task.run_id(), TaskBoard::kMostLostStarts, yesterday));
   if (given_up)

@@ -30,6 +30,7 @@ class TaskIntake {
     const policy::Policy* policy = nullptr;
     const crypto::Certificate* ca = nullptr;
     const Clock* clock = nullptr;
+    int threads = 1;                                               // that train
     uint64_t memory_bytes = std::numeric_limits<uint64_t>::max();  // that this process may use
   };
   explicit TaskIntake(Parts parts) : parts_(parts) {}

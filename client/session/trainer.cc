@@ -86,8 +86,8 @@ void Trainer::Run() {
 }
 
 absl::Status Trainer::Work(const TrainJob& job) {
-  TRB_ASSIGN_OR_RETURN(const Model model, FetchModel(job));
-  TRB_ASSIGN_OR_RETURN(const learning::LocalResult result, TrainOn(job, model.bytes));
+  TRB_ASSIGN_OR_RETURN(Model model, FetchModel(job));
+  TRB_ASSIGN_OR_RETURN(const learning::LocalResult result, TrainOn(job, std::move(model.bytes)));
   return Deliver(job, result, model.download_ms);
 }
 
@@ -107,12 +107,13 @@ absl::StatusOr<Trainer::Model> Trainer::FetchModel(const TrainJob& job) {
   }
 }
 
-absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, const std::string& model_bytes) {
+absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, std::string model_bytes) {
   TRB_ASSIGN_OR_RETURN(const ParsedTask parsed, ParseTask(job.task, *parts_.ca));
   TRB_RETURN_IF_ERROR(parts_.board->Begins(job.task.task_id()));
   TRB_ASSIGN_OR_RETURN(const data::Dataset* const data, parts_.data->ForModel(parsed.model));
   TRB_ASSIGN_OR_RETURN(const std::vector<float> base,
                        update::DecodeParameters(model_bytes, parsed.model.parameter_count()));
+  std::string().swap(model_bytes);  // not a second copy through all of the training
   absl::Duration next_report = parts_.clock->Monotonic() + kProgressEvery;
   const learning::LocalTask task{
       .model = parsed.model,

@@ -84,9 +84,19 @@ void WarnOfOneSidedSplit(const data::Dataset& data, std::span<const uint32_t> tr
 
 absl::Status Stopped() { return absl::CancelledError("training was stopped"); }
 
-// Whether a step is one pass: its batch is computed at once, and no norm over all gradients is needed before the update.
+// Whether a step is one pass: its batch is computed at once, and no norm over all gradients is needed before the
+// update.
 bool StepsAreFused(const v1::TrainPlan& plan) {
   return plan.batch_size() != 0 && plan.batch_size() <= kMicroBatch && plan.clip_norm() == 0;
+}
+
+absl::StatusOr<nn::Network::Options> NetworkOptions(const v1::TrainPlan& plan, int threads) {
+  nn::Network::Options options;
+  options.max_batch = plan.batch_size() == 0 ? kMicroBatch : std::min<size_t>(kMicroBatch, plan.batch_size());
+  options.threads = threads;
+  options.gradients = !StepsAreFused(plan);
+  TRB_ASSIGN_OR_RETURN(options.precision, ResolvePrecision(plan.precision()));
+  return options;
 }
 
 // One call of TrainLocally.
@@ -234,13 +244,16 @@ uint64_t TrainingExamples(uint64_t examples, double validation_split) {
 LocalTrainer::LocalTrainer(const nn::ModelDescription& model) : model_(model) {}
 LocalTrainer::~LocalTrainer() = default;
 
+absl::StatusOr<double> TrainingBytes(const nn::ModelDescription& model, const v1::TrainPlan& plan, int threads) {
+  TRB_ASSIGN_OR_RETURN(const nn::Network::Options options, NetworkOptions(plan, threads));
+  TRB_ASSIGN_OR_RETURN(const double network, nn::Network::NeededBytes(model, options));
+  // The base, and two arrays more: Adam's, or as many as the delta at the end.
+  const int arrays = 1 + (plan.optimizer() == v1::OPTIMIZER_ADAM ? 2 : 1);
+  return network + arrays * sizeof(float) * static_cast<double>(model.parameter_count());
+}
+
 absl::Status LocalTrainer::MakeNetwork(const LocalTask& task) {
-  nn::Network::Options options;
-  options.max_batch =
-      task.plan.batch_size() == 0 ? kMicroBatch : std::min<size_t>(kMicroBatch, task.plan.batch_size());
-  options.threads = task.threads;
-  options.gradients = !StepsAreFused(task.plan);
-  TRB_ASSIGN_OR_RETURN(options.precision, ResolvePrecision(task.plan.precision()));
+  TRB_ASSIGN_OR_RETURN(const nn::Network::Options options, NetworkOptions(task.plan, task.threads));
   if (network_ != nullptr && options == options_) return absl::OkStatus();
   network_.reset();  // before the next one takes memory
   TRB_ASSIGN_OR_RETURN(network_, nn::Network::Create(model_, options));
@@ -253,12 +266,13 @@ absl::StatusOr<LocalResult> LocalTrainer::Train(const LocalTask& task) {
   const absl::Duration start = task.clock->Monotonic();
   TRB_RETURN_IF_ERROR(CheckTask(task));
   TRB_RETURN_IF_ERROR(MakeNetwork(task));
-  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<nn::Optimizer> optimizer, MakeOptimizer(task));
+  TRB_ASSIGN_OR_RETURN(std::unique_ptr<nn::Optimizer> optimizer, MakeOptimizer(task));
   std::copy(task.base.begin(), task.base.end(), network_->parameters().begin());
   LocalTraining training(task, network_.get(), optimizer.get());
   TRB_RETURN_IF_ERROR(training.Split());
   TRB_RETURN_IF_ERROR(training.Train());
   TRB_RETURN_IF_ERROR(training.Validate());
+  optimizer.reset();  // its state makes room for the delta; nothing below takes a step
   TRB_ASSIGN_OR_RETURN(LocalResult result, training.TakeResult());
   result.engine = nn::EngineName(options_.precision);
   result.train_ms = absl::ToInt64Milliseconds(task.clock->Monotonic() - start);

@@ -81,6 +81,10 @@ struct LocalResult {
 //   CANCELLED            `stop` said so
 absl::StatusOr<LocalResult> TrainLocally(const LocalTask& task);
 
+// Bytes that TrainLocally holds at most beside the data: the base model, the network with a batch's activations, the
+// optimiser's state or, at the end, the delta. What ResolvePrecision and Network::NeededBytes refuse, but for memory.
+absl::StatusOr<double> TrainingBytes(const nn::ModelDescription& model, const v1::TrainPlan& plan, int threads);
+
 // TrainLocally for one task of a model after another. Keeps the network (weights, gradients, activations) in between,
 // so that thousands of virtual clients cost the memory of one; the results are the same to the bit, whatever came
 // before, errors included. Threads: one caller at a time.

@@ -91,23 +91,6 @@ int DefaultThreads() {
   return std::clamp(static_cast<int>(quota + 0.999), 1, cores);
 }
 
-double UsableMemoryBytes() {
-  double bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  // "0::/a/b": this process' group in the version 2 hierarchy.
-  std::string group;
-  std::ifstream self("/proc/self/cgroup");
-  for (std::string line; std::getline(self, line);) {
-    if (line.starts_with("0::/")) group = line.substr(3);
-  }
-  while (!group.empty()) {
-    double limit = 0;
-    if (std::ifstream file("/sys/fs/cgroup" + group + "/memory.max"); file >> limit) bytes = std::min(bytes, limit);
-    group.resize(group == "/" ? 0 : std::max(group.rfind('/'), size_t{1}));
-    if (group == "/") break;  // the root has no limit
-  }
-  return bytes;
-}
-
 void BoundThreadSpinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("GOMP_SPINCOUNT", "2000", 1);  // tens of microseconds: a training step's gaps

@@ -36,10 +36,6 @@ std::vector<std::string> SupportedIsas(Precision precision = Precision::kFloat32
 // training process on a machine. Several on one machine must use 1 each.
 int DefaultThreads();
 
-// Memory that this process may use: the machine's, or less where a control group limits it (version 2, its own and
-// those above).
-double UsableMemoryBytes();
-
 // Keeps OpenMP's threads from spinning for milliseconds while they wait for each other: on a machine with other work
 // that makes two threads a hundred times slower than one. GNU's OpenMP reads its settings before main, so this starts
 // the program anew, once, with GOMP_SPINCOUNT set. Call it first in main, before any thread, file or output. Does

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/memory_limit.h"
 #include "common/nn/engine.h"
 #include "common/nn/head.h"
 #include "common/nn/kernels/parallel.h"
@@ -177,7 +178,7 @@ absl::StatusOr<std::unique_ptr<Network>> Network::Create(const ModelDescription&
   TRB_ASSIGN_OR_RETURN(const ChosenKernels kernels, Choose(options));
   // The system hands out more than it has, and kills who uses it: ask before.
   TRB_ASSIGN_OR_RETURN(const double needed, NeededBytes(model, options));
-  if (needed <= UsableMemoryBytes()) {
+  if (needed <= static_cast<double>(MemoryLimitBytes())) {
     try {
       return std::unique_ptr<Network>(new Network(std::make_unique<Impl>(model, options, kernels)));
     } catch (const std::bad_alloc&) {

@@ -243,6 +243,20 @@ TEST_F(LocalTrainerTest, ManyMayTrainAtOnce) {
   }
 }
 
+// In arrays of the model's size: base, local model, Adam's two or the delta; gradients where steps are not one pass.
+TEST_F(LocalTrainerTest, MemoryIsFourArraysWithAdamAndThreeWithSgd) {
+  const nn::ModelDescription model = Describe(nn::ModelDescription::Preset("keras-cnn").value());
+  const double array = 4.0 * static_cast<double>(model.parameter_count());
+  const auto arrays = [&](v1::TrainPlan plan) { return TrainingBytes(model, plan, 1).value() / array; };
+  v1::TrainPlan adam = AdamPlan(), sgd = SgdPlan(0.1, 1, 10), clipped = SgdPlan(0.1, 1, 10), whole = SgdPlan(0.1, 1, 0);
+  adam.set_batch_size(1), sgd.set_batch_size(1), clipped.set_batch_size(1);
+  clipped.set_clip_norm(1);
+  EXPECT_NEAR(4, arrays(adam), 0.3);  // and one image's activations
+  EXPECT_NEAR(3, arrays(sgd), 0.3);
+  EXPECT_NEAR(4, arrays(clipped), 0.3);
+  EXPECT_GT(arrays(whole), 4);
+}
+
 TEST_F(LocalTrainerTest, PrecisionDecidesTheEngine) {
   const auto engine = [this](const char* precision) {
     plan_.set_precision(precision);

@@ -1,4 +1,4 @@
-#include "client/session/memory_limit.h"
+#include "common/base/memory_limit.h"
 
 #include <unistd.h>
 
@@ -13,7 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/files.h"
 
-namespace tributary::session {
+namespace tributary {
 namespace {
 
 constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
@@ -35,18 +35,6 @@ std::string GroupPath(const std::string& membership) {
   return "";
 }
 
-// Model-sized arrays of the optimiser.
-uint64_t OptimizerArrays(v1::Optimizer optimizer) {
-  switch (optimizer) {
-    case v1::OPTIMIZER_ADAM:
-      return 2;
-    case v1::OPTIMIZER_MOMENTUM:
-      return 1;
-    default:
-      return 0;
-  }
-}
-
 }  // namespace
 
 uint64_t CgroupMemoryBytes(const std::string& membership, const std::string& root) {
@@ -66,16 +54,4 @@ uint64_t MemoryLimitBytes() {
   return std::min(physical, CgroupMemoryBytes("/proc/self/cgroup", "/sys/fs/cgroup"));
 }
 
-uint64_t LeastTrainingBytes(const nn::ModelDescription& model, const v1::TrainPlan& plan) {
-  constexpr uint64_t kAlways = 5;  // as it came, base, local model, gradients, delta
-  return sizeof(float) * uint64_t{model.parameter_count()} * (kAlways + OptimizerArrays(plan.optimizer()));
-}
-
-Refusal CheckMemory(const nn::ModelDescription& model, const v1::TrainPlan& plan, uint64_t limit) {
-  const uint64_t needed = LeastTrainingBytes(model, plan);
-  if (needed <= limit) return {};
-  return {"training_failed", absl::StrCat("training this model takes at least ", needed >> 20,
-                                          " MiB of memory, more than the ", limit >> 20, " MiB that this client has")};
-}
-
-}  // namespace tributary::session
+}  // namespace tributary

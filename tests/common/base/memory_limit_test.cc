@@ -1,4 +1,4 @@
-#include "client/session/memory_limit.h"
+#include "common/base/memory_limit.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 
 #include "tests/support/temp_dir.h"
 
-namespace tributary::session {
+namespace tributary {
 namespace {
 
 class CgroupTest : public ::testing::Test {
@@ -48,16 +48,5 @@ TEST(MemoryLimitTest, IsAtMostTheMachines) {
   EXPECT_LE(MemoryLimitBytes(), static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
 }
 
-TEST(MemoryLimitTest, AdamTakesTwoMoreArraysThanPlainDescent) {
-  const auto model = nn::ModelDescription::FromProto(nn::ModelDescription::Preset("keras-cnn").value()).value();
-  v1::TrainPlan plan;
-  plan.set_optimizer(v1::OPTIMIZER_SGD);
-  EXPECT_EQ(4 * 5 * 693'962u, LeastTrainingBytes(model, plan));
-  plan.set_optimizer(v1::OPTIMIZER_ADAM);
-  EXPECT_EQ(4 * 7 * 693'962u, LeastTrainingBytes(model, plan));
-  EXPECT_FALSE(CheckMemory(model, plan, 4 * 7 * 693'962).refused());
-  EXPECT_EQ("training_failed", CheckMemory(model, plan, 4 * 7 * 693'962 - 1).code);
-}
-
 }  // namespace
-}  // namespace tributary::session
+}  // namespace tributary
