@@ -6,6 +6,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -42,13 +43,24 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 };
 
+// What a test asks of every parallel loop of the process, and sees of it.
+struct ParallelProbe {
+  bool reverse = false;              // run the tasks from the last to the first: no bit may change
+  std::atomic<int> largest_team{0};  // threads that a region really ran on
+};
+// Null but in tests. Set it while no loop runs.
+inline std::atomic<ParallelProbe*> parallel_probe{nullptr};
+
 // Calls fn(task, worker) for every task below `tasks`, worker below `threads`: an index for scratch. fn must not throw.
 // With one thread (or one task) there is no parallel region at all, so thread sanitizer sees nothing of libgomp.
 template <class Fn>
 void ParallelFor(int threads, size_t tasks, const Fn& fn) {
+  ParallelProbe* const probe = parallel_probe.load(std::memory_order_relaxed);
+  const bool reverse = probe != nullptr && probe->reverse;
+  const auto at = [&](size_t task) { return reverse ? tasks - 1 - task : task; };
   if (threads <= 1 || tasks <= 1) {
     const FlushDenormals flush;
-    for (size_t task = 0; task < tasks; ++task) fn(task, size_t{0});
+    for (size_t task = 0; task < tasks; ++task) fn(at(task), size_t{0});
     return;
   }
   const int used = static_cast<int>(std::min(static_cast<size_t>(threads), tasks));
@@ -56,8 +68,10 @@ void ParallelFor(int threads, size_t tasks, const Fn& fn) {
   {
     const FlushDenormals flush;
     const size_t worker = static_cast<size_t>(omp_get_thread_num());
+    if (probe != nullptr && worker == 0)
+      probe->largest_team = std::max(probe->largest_team.load(), omp_get_num_threads());
 #pragma omp for schedule(dynamic, 1)
-    for (size_t task = 0; task < tasks; ++task) fn(task, worker);
+    for (size_t task = 0; task < tasks; ++task) fn(at(task), worker);
   }
 }
 

@@ -11,18 +11,13 @@
 #include "common/nn/engine.h"
 #include "common/nn/network.h"
 #include "common/nn/optimizer.h"
+#include "tests/common/nn/engines.h"
 #include "tests/common/nn/models.h"
 
 namespace tributary::nn {
 namespace {
 
 constexpr Seed kSeed = {5};
-
-#if defined(__SANITIZE_THREAD__)
-constexpr int kManyThreads[] = {1};  // thread sanitizer does not see libgomp's barriers
-#else
-constexpr int kManyThreads[] = {1, 2, 7};
-#endif
 
 Network::Options Bf16(const std::string& isa, size_t max_batch, int threads = 1) {
   return {.max_batch = max_batch, .threads = threads, .precision = Precision::kBf16, .isa = isa.c_str()};

@@ -13,6 +13,7 @@
 #include "common/nn/kernels/parallel.h"
 #include "common/nn/metrics.h"
 #include "common/nn/optimizer.h"
+#include "tests/common/nn/engines.h"
 #include "tests/common/nn/models.h"
 #include "tests/common/nn/reference_network.h"
 
@@ -21,12 +22,6 @@ namespace {
 
 constexpr uint64_t kSeed = 42;
 constexpr Seed kDropoutSeed = {9, 8, 7};
-
-#if defined(__SANITIZE_THREAD__)
-constexpr int kManyThreads[] = {1};  // thread sanitizer does not see libgomp's barriers
-#else
-constexpr int kManyThreads[] = {1, 2, 7};
-#endif
 
 std::unique_ptr<Network> MakeNetwork(const ModelDescription& model, Network::Options options) {
   auto network = Network::Create(model, options).value();

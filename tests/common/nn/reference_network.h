@@ -3,6 +3,7 @@
 #ifndef TRIBUTARY_TESTS_COMMON_NN_REFERENCE_NETWORK_H_
 #define TRIBUTARY_TESTS_COMMON_NN_REFERENCE_NETWORK_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -33,6 +34,10 @@ class ReferenceNetwork {
   std::vector<T> output;          // of the last example
   const Rng* dropout = nullptr;   // null: as at inference
   uint64_t step = 0;
+  // What both factors of every product are put through first (null: nothing), as a bf16 engine rounds them.
+  T (*round)(T) = nullptr;
+  // What the backward pass multiplies by; null: parameters. A correct network never differs (mutants_test.cc).
+  const T* backward_parameters = nullptr;
 
   // Adds d(loss / examples)/d(parameters) to gradients; returns the loss. `label` or `target` as the loss asks.
   T Train(const T* x, int32_t label, const T* target, size_t example, size_t examples) {
@@ -76,14 +81,14 @@ class ReferenceNetwork {
   std::vector<T> Forward(const LayerSpec& l, const std::vector<T>& x, const std::vector<T>& mask,
                          std::vector<uint16_t>* index, bool last) {
     std::vector<T> y(l.out.size());
-    const T* w = parameters.data() + l.kernel_offset;
+    const T* b = parameters.data() + l.kernel_offset + l.kernel_size;
     index->resize(y.size());
     switch (l.kind) {
       case LayerKind::kConv2D:
-        ref::Conv2D(l, x.data(), w, w + l.kernel_size, y.data());
+        ref::Conv2D(l, Factors(x).data(), Factors(Kernel(l, parameters.data())).data(), b, y.data());
         break;
       case LayerKind::kDense:
-        ref::Dense(x.size(), y.size(), x.data(), w, w + l.kernel_size, y.data());
+        ref::Dense(x.size(), y.size(), Factors(x).data(), Factors(Kernel(l, parameters.data())).data(), b, y.data());
         break;
       case LayerKind::kMaxPool2D:
         ref::MaxPool(PoolOf(l), x.data(), y.data(), index->data());
@@ -116,20 +121,36 @@ class ReferenceNetwork {
     return loss;
   }
 
+  // Adds the bias gradient of rows of `width` values.
+  static void AddRows(const std::vector<T>& dy, size_t width, T* db) {
+    for (size_t i = 0; i < dy.size(); ++i) db[i % width] += dy[i];
+  }
+
+  std::vector<T> Kernel(const LayerSpec& l, const T* from) const {
+    return {from + l.kernel_offset, from + l.kernel_offset + l.kernel_size};
+  }
+  std::vector<T> Factors(std::vector<T> values) const {
+    if (round != nullptr) std::transform(values.begin(), values.end(), values.begin(), round);
+    return values;
+  }
+
   std::vector<T> Backward(const LayerSpec& l, const std::vector<T>& x, const std::vector<T>& y,
                           const std::vector<T>& mask, const std::vector<uint16_t>& index, std::vector<T> dy,
                           bool last) {
     std::vector<T> dx(x.size());
-    const T* w = parameters.data() + l.kernel_offset;
+    const std::vector<T> w = Factors(Kernel(l, backward_parameters ? backward_parameters : parameters.data()));
     T* dw = gradients.data() + l.kernel_offset;
-    T* db = dw + l.kernel_size;
+    std::vector<T> unused(l.out.c);  // the bias gradient is a sum, not a product: of dy as it is
     if (!last) ref::ActivateBackward(l.activation, l.out.c, y.data(), dy.data(), dy.size());
     switch (l.kind) {
       case LayerKind::kConv2D:
-        ref::Conv2DBackward(l, x.data(), w, dy.data(), dw, db, dx.data());
+        ref::Conv2DBackward(l, Factors(x).data(), w.data(), Factors(dy).data(), dw, unused.data(), dx.data());
+        AddRows(dy, l.out.c, dw + l.kernel_size);
         break;
       case LayerKind::kDense:
-        ref::DenseBackward(x.size(), dy.size(), x.data(), w, dy.data(), dw, db, dx.data());
+        ref::DenseBackward(x.size(), dy.size(), Factors(x).data(), w.data(), Factors(dy).data(), dw, unused.data(),
+                           dx.data());
+        AddRows(dy, l.out.c, dw + l.kernel_size);
         break;
       case LayerKind::kMaxPool2D:
         ref::MaxPoolBackward(PoolOf(l), dy.data(), index.data(), dx.data());

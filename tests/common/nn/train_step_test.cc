@@ -7,18 +7,13 @@
 #include "common/nn/engine.h"
 #include "common/nn/network.h"
 #include "common/nn/optimizer.h"
+#include "tests/common/nn/engines.h"
 #include "tests/common/nn/models.h"
 
 namespace tributary::nn {
 namespace {
 
 constexpr Seed kSeed = {3};
-
-#if defined(__SANITIZE_THREAD__)
-constexpr int kManyThreads[] = {1};  // thread sanitizer does not see libgomp's barriers
-#else
-constexpr int kManyThreads[] = {1, 2, 7};
-#endif
 
 struct Trained {
   std::vector<float> parameters;

@@ -90,7 +90,7 @@ class Bf16KernelTest : public testing::TestWithParam<const Bf16Kernels*> {
             want += term, size += std::fabs(term);
           }
           if (p.relu && want < 0) want = 0;
-          ASSERT_NEAR(want, static_cast<double>(c[at]), static_cast<double>(steps + 4) * FLT_EPSILON * size)
+          ASSERT_NEAR(want, static_cast<double>(c[at]), SumTolerance(steps, size))
               << "m=" << m << " n=" << p.n << " k=" << steps << " i=" << i << " j=" << j << " tap=" << tap;
         }
       }

@@ -197,7 +197,7 @@ TEST_P(ElementwiseTest, SumsMatch) {
       for (size_t j = 0; j < n; ++j) {
         double want = before[j], size = std::fabs(want);
         for (size_t i = 0; i < rows; ++i) want += x[i * n + j], size += std::fabs(x[i * n + j]);
-        ASSERT_NEAR(want, static_cast<double>(sums[j]), static_cast<double>(rows + 1) * FLT_EPSILON * size);
+        ASSERT_NEAR(want, static_cast<double>(sums[j]), SumTolerance(rows, size));
       }
     }
     const Guarded src(n, 1, &rng_);

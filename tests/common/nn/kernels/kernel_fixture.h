@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cfloat>
+#include <cmath>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -43,6 +45,12 @@ class KernelTest : public testing::TestWithParam<const Kernels*> {
   static std::vector<size_t> Skews() { return {0, 1, 3}; }
   Rng rng_{uint64_t{20}};
 };
+
+// What a float32 sum of `terms` products may miss the exact one by, where `size` is the sum of their magnitudes. Errors
+// of random sign grow with the root of their number; the worst case, one a step, would let a lost term hide.
+inline double SumTolerance(size_t terms, double size) {
+  return (4 + 2 * std::sqrt(static_cast<double>(terms))) * FLT_EPSILON * size;
+}
 
 inline std::vector<const Kernels*> AllKernels() {
   size_t count = 0;
