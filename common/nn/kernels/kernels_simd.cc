@@ -1,7 +1,7 @@
 // Compiles the kernels once per instruction set and hands out the tables. This file and the -inl.h files that it
 // includes are compiled with instructions that the CPU may lack: they include Highway and <cstddef> only and keep
 // everything internal, so that no such code can be picked by the linker for the rest of the program
-// (tests/common/nn/kernels/linkage_test.cc).
+// (tests/common/nn/kernels/linkage_test.py).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/nn/kernels/kernels_simd.cc"
 // Scalable vectors cannot stand in arrays, which the tiles of gemm-inl.h need.
@@ -72,8 +72,9 @@ HWY_EXPORT(Table);
 
 size_t SimdKernels(const Kernels** tables, size_t capacity) {
   size_t count = 0;
-  // Bits stand for targets, the lowest for the best.
-  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
+  // Bits stand for targets, the lowest for the best. What the program was compiled for runs anyhow, also where Highway
+  // knows nothing of it: to it an arm64 CPU without AES has no NEON, though nothing here uses AES.
+  const int64_t supported = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
   for (int64_t rest = supported; rest != 0 && count < capacity; rest &= rest - 1) {
     hwy::GetChosenTarget().Update(rest & -rest);
     tables[count++] = HWY_DYNAMIC_DISPATCH(Table)();
