@@ -168,8 +168,11 @@ TEST(DenormalsTest, AdamsMomentsHaveNoneIn2000StepsWithoutAGradient) {
 }
 
 // The moments of an Optimizer are its own. But a denormal m that got stuck would still move a parameter that is 0, at
-// a learning rate that is large enough.
+// a learning rate that is large enough. Without fused multiply-adds m comes to rest a little above the denormals, where
+// a tenth of it is flushed: that costs no time, and this test cannot tell it from the fault.
 TEST(DenormalsTest, AnOptimizerComesToRest) {
+  const std::string isa = FindKernels()->isa;
+  if (isa == "sse4" || isa == "ssse3" || isa == "scalar") GTEST_SKIP() << isa << " has no fused multiply-add";
   const ModelDescription model = Model("input: 33 layers { dense { units: 17 } } loss: LOSS_MEAN_SQUARED_ERROR");
   for (const bool fused : {false, true}) {
     auto network = Network::Create(model, {.max_batch = 2}).value();
