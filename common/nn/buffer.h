@@ -14,16 +14,15 @@ namespace tributary::nn {
 // While one lives, buffers made on this thread hold no memory (data() is null) and are only counted. One at a time.
 class MemoryMeter {
  public:
-  MemoryMeter() { current_ = this; }
-  ~MemoryMeter() { current_ = nullptr; }
+  MemoryMeter();
+  ~MemoryMeter();
   MemoryMeter(const MemoryMeter&) = delete;
   MemoryMeter& operator=(const MemoryMeter&) = delete;
   double bytes() const { return bytes_; }
-  static MemoryMeter* current() { return current_; }  // null: buffers are real
+  static MemoryMeter* current();  // null: buffers are real
   void Add(double bytes) { bytes_ += bytes; }
 
  private:
-  static thread_local MemoryMeter* current_;
   double bytes_ = 0;  // in double: what is asked for may be absurd
 };
 

@@ -6,8 +6,6 @@
 
 namespace tributary::nn {
 
-thread_local MemoryMeter* MemoryMeter::current_ = nullptr;
-
 void ScratchNeeds::Cover(const ScratchNeeds& other) {
   gemm = std::max(gemm, other.gemm);
   padded = std::max(padded, other.padded);

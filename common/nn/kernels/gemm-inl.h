@@ -49,7 +49,8 @@ struct TileEnds {
 template <int kVectors>
 class Columns {
  public:
-#if HWY_MEM_OPS_MIGHT_FAULT
+// Highway's scalar MaskedLoad reads first and masks then, whatever HWY_MEM_OPS_MIGHT_FAULT says.
+#if HWY_MEM_OPS_MIGHT_FAULT || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
   HWY_INLINE explicit Columns(size_t n) : n_(n) {}
   HWY_INLINE GemmV Load(const float* from, int v) const {
     if (n_ >= (v + 1) * kLanes) return hn::LoadU(GemmD(), from + v * kLanes);
