@@ -296,7 +296,7 @@ HWY_INLINE void DepthBlock(const GemmArgs& args, const float* a, const Axis& dep
 }
 
 HWY_INLINE size_t PanelsTogether(const GemmArgs& args) {
-  if (args.depth.size() * args.ldb <= kCached) return 1;
+  if (args.depth.size() * args.ldb <= kCached || args.rows.size() <= kMaxRows) return 1;
   return HWY_MIN(kTogether, (args.n + kPanel - 1) / kPanel);
 }
 
