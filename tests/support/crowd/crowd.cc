@@ -54,9 +54,10 @@ class Crowd final : public LightClient::Listener {
     return connected;
   }
 
-  void OnWelcome(LightClient*, const v1::Welcome& welcome) override {
+  void OnWelcome(LightClient* client, const v1::Welcome& welcome) override {
     const std::lock_guard<std::mutex> lock(mu_);
-    beat_ = milliseconds(welcome.heartbeat_interval_ms());
+    const milliseconds interval(welcome.heartbeat_interval_ms());
+    beats_[client] = {interval, Clock::now() + milliseconds(rng_.Below(static_cast<uint64_t>(interval.count())))};
     ++welcomes_;
     changed_.notify_all();
   }
@@ -91,6 +92,10 @@ class Crowd final : public LightClient::Listener {
     LightClient* client;
     Clock::time_point due;
   };
+  struct Beats {
+    milliseconds interval;
+    Clock::time_point due;
+  };
   struct Arrivals {
     size_t clients = 0;
     int64_t first_ms = 0, last_ms = 0;
@@ -120,10 +125,9 @@ class Crowd final : public LightClient::Listener {
     return changed_.wait_until(lock, end, [&] { return welcomes_ >= clients_.size(); });
   }
 
-  // Heartbeats spread over the interval, and sessions that ended are opened again.
+  // Beats for those whose time it is, and opens the sessions again that ended.
   void Tick() {
-    std::vector<LightClient*> back;
-    milliseconds beat;
+    std::vector<LightClient*> back, beating;
     {
       std::unique_lock<std::mutex> lock(mu_);
       changed_.wait_for(lock, milliseconds(50), [] { return false; });
@@ -132,15 +136,15 @@ class Crowd final : public LightClient::Listener {
       for (auto r = due; r != returns_.end(); ++r) back.push_back(r->client);
       returns_.erase(due, returns_.end());
       reconnects_ += back.size();
-      beat = beat_;
+      for (auto& [client, beat] : beats_) {
+        if (beat.due > now) continue;
+        beating.push_back(client);
+        beat.due += beat.interval;
+      }
       ReportArrivals();
     }
     for (LightClient* client : back) client->Connect(reconnects_ % 2 == 0);
-    const auto share = std::chrono::duration<double>(Clock::now() - beaten_) / beat;
-    const auto wanted = static_cast<size_t>(share * static_cast<double>(clients_.size()));
-    if (wanted == 0) return;
-    beaten_ = Clock::now();
-    for (size_t i = 0; i < std::min(wanted, clients_.size()); ++i) clients_[next_beat_++ % clients_.size()]->Beat();
+    for (LightClient* client : beating) client->Beat();
   }
 
   // Once nothing more has come for a second. Under the lock.
@@ -259,10 +263,9 @@ class Crowd final : public LightClient::Listener {
   std::condition_variable changed_;
   Rng rng_;
   const Clock::time_point start_;
-  Clock::time_point beaten_ = Clock::now();
-  size_t next_beat_ = 0, welcomes_ = 0, reconnects_ = 0;
+  size_t welcomes_ = 0, reconnects_ = 0;
   uint64_t receipts_ = 0, not_needed_ = 0, rejected_ = 0, retries_ = 0, faulty_ = 0;
-  milliseconds beat_{5000};
+  std::map<LightClient*, Beats> beats_;
   std::map<std::string, Arrivals> arrivals_;
   std::deque<Job> jobs_;
   std::vector<Return> returns_;
