@@ -58,7 +58,6 @@ class Crowd final : public LightClient::Listener {
     const std::lock_guard<std::mutex> lock(mu_);
     const milliseconds interval(welcome.heartbeat_interval_ms());
     beats_[client] = {interval, Clock::now() + milliseconds(rng_.Below(static_cast<uint64_t>(interval.count())))};
-    ++welcomes_;
     changed_.notify_all();
   }
 
@@ -114,15 +113,16 @@ class Crowd final : public LightClient::Listener {
   // Some handshakes at a time, as a crowd that comes back after a restart would be spread by its back-off.
   bool ConnectAll() {
     constexpr size_t kAtOnce = 64;
-    const auto end = Clock::now() + std::chrono::seconds(60) + milliseconds(10 * clients_.size());
-    std::unique_lock<std::mutex> lock(mu_);
-    for (size_t i = 0; i < clients_.size(); ++i) {
-      if (!changed_.wait_until(lock, end, [&] { return welcomes_ + kAtOnce > i; })) return false;
-      lock.unlock();
-      clients_[i]->Connect(true);
-      lock.lock();
+    const auto end = Clock::now() + std::chrono::seconds(60) + milliseconds(20 * clients_.size());
+    for (size_t begun = 0, open = 0; open < clients_.size(); Tick()) {
+      if (Clock::now() > end) return false;
+      {
+        const std::lock_guard<std::mutex> lock(mu_);
+        open = beats_.size();  // once each
+      }
+      while (begun < clients_.size() && begun < open + kAtOnce) clients_[begun++]->Connect(true);
     }
-    return changed_.wait_until(lock, end, [&] { return welcomes_ >= clients_.size(); });
+    return true;
   }
 
   // Beats for those whose time it is, and opens the sessions again that ended.
@@ -130,7 +130,7 @@ class Crowd final : public LightClient::Listener {
     std::vector<LightClient*> back, beating;
     {
       std::unique_lock<std::mutex> lock(mu_);
-      changed_.wait_for(lock, milliseconds(50), [] { return false; });
+      changed_.wait_for(lock, milliseconds(20), [] { return false; });
       const auto now = Clock::now();
       const auto due = std::partition(returns_.begin(), returns_.end(), [now](const Return& r) { return r.due > now; });
       for (auto r = due; r != returns_.end(); ++r) back.push_back(r->client);
@@ -263,7 +263,7 @@ class Crowd final : public LightClient::Listener {
   std::condition_variable changed_;
   Rng rng_;
   const Clock::time_point start_;
-  size_t welcomes_ = 0, reconnects_ = 0;
+  size_t reconnects_ = 0;
   uint64_t receipts_ = 0, not_needed_ = 0, rejected_ = 0, retries_ = 0, faulty_ = 0;
   std::map<LightClient*, Beats> beats_;
   std::map<std::string, Arrivals> arrivals_;
