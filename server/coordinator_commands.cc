@@ -19,6 +19,7 @@
 #include "common/base/files.h"
 #include "common/base/logging.h"
 #include "common/base/proto_json.h"
+#include "common/base/stop_limit.h"
 #include "common/crypto/secure_random.h"
 #include "server/identity/federation_init.h"
 #include "server/ledger/backup.h"
@@ -65,6 +66,9 @@ absl::Status Run(const Arguments& a, const sigset_t& signals) {
   int signal_number = 0;
   sigwait(&signals, &signal_number);
   Log(LogLevel::kInfo, "stopping", {{"signal", signal_number}});
+  std::stop_source stop;
+  const StopLimit limit(stop.get_token());
+  stop.request_stop();
   coordinator->Stop();
   return absl::OkStatus();
 }

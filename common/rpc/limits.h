@@ -16,6 +16,7 @@ inline constexpr int kMaxStreams = 64;
 // A silent peer gets a ping after the first and is given up after both: noticed within 30 s.
 inline constexpr int kKeepaliveTimeMs = 20'000;
 inline constexpr int kKeepaliveTimeoutMs = 8'000;
+inline constexpr int kDeadPeerMs = kKeepaliveTimeMs + kKeepaliveTimeoutMs;
 inline constexpr int kHandshakeTimeoutMs = 10'000;
 
 }  // namespace tributary::rpc

@@ -20,6 +20,10 @@ constexpr char kRefusal[] = "the invitation is not valid: ask the operator for a
 
 absl::Status Refused(const std::string& reason) { return absl::PermissionDeniedError(reason); }
 
+std::string Text(int64_t unix_ms) {
+  return absl::FormatTime(absl::RFC3339_sec, absl::FromUnixMillis(unix_ms), absl::UTCTimeZone());
+}
+
 absl::Status CheckGood(const Known& known, int64_t now_unix_ms) {
   const CertificateRow& certificate = known.certificate;
   if (known.subject.state != SubjectState::kActive)
@@ -29,7 +33,9 @@ absl::Status CheckGood(const Known& known, int64_t now_unix_ms) {
   if (certificate.state == CertificateState::kRevoked)
     return absl::UnauthenticatedError("this certificate is revoked: ask the operator for an invitation");
   if (now_unix_ms >= certificate.not_after_unix_ms)
-    return absl::UnauthenticatedError("this certificate has expired: ask the operator for an invitation");
+    return absl::UnauthenticatedError(
+        absl::StrCat("this certificate has expired: it ended on ", Text(certificate.not_after_unix_ms),
+                     ", the coordinator's clock says ", Text(now_unix_ms), ": ask the operator for an invitation"));
   return absl::OkStatus();
 }
 

@@ -1,5 +1,5 @@
-// What a coordinator does by the clock: silent sessions and uploads, expired certificates, the enrolment window (every
-// tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
+// What a coordinator does by the clock: steps of the wall clock, silent sessions and uploads, expired certificates, the
+// enrolment window (every tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
 // Threads: one thread of its own, from Start to Stop. What Options borrows outlives it.
 #ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/rpc/clock_steps.h"
 #include "server/identity/certificate_renewal.h"
 #include "server/ledger/ledger_store.h"
 #include "server/service/enrolment_door.h"
@@ -35,7 +36,7 @@ class Housekeeping {
     UploadStore* uploads = nullptr;
     ledger::LedgerStore* store = nullptr;
   };
-  explicit Housekeeping(Options options) : options_(std::move(options)) {}
+  explicit Housekeeping(Options options) : options_(std::move(options)), clock_steps_(options_.clock) {}
   ~Housekeeping() { Stop(); }
 
   void Start();
@@ -51,6 +52,7 @@ class Housekeeping {
   void WarnOfLowDisk();
 
   const Options options_;
+  rpc::ClockSteps clock_steps_;  // the thread's
   std::thread thread_;
   Mutex mu_;
   CondVar stop_;

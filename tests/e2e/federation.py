@@ -24,12 +24,13 @@ MNIST = os.environ.get("TRIBUTARY_MNIST_DIR", "")
 class Program:
     """One running program. Its stderr is read into `lines` by a thread."""
 
-    def __init__(self, argv, name):
+    def __init__(self, argv, name, env=None):
         self.name, self.lines = name, []
         self._changed = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True, errors="replace")
+                                        stderr=subprocess.PIPE, text=True, errors="replace",
+                                        env=None if env is None else {**os.environ, **env})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -122,8 +123,8 @@ class Federation:
         run_program("tributary-coordinator", ["init", "--dir", self.dir, "--name", "localhost", "--listen", "127.0.0.1:0",
                                               "--enrol-listen", "127.0.0.1:0"]).ok()
 
-    def start(self):
-        self.coordinator = Program([os.path.join(BIN, "tributary-coordinator"), "run", "--dir", self.dir], "coordinator")
+    def start(self, env=None):
+        self.coordinator = Program([os.path.join(BIN, "tributary-coordinator"), "run", "--dir", self.dir], "coordinator", env)
         self.coordinator.wait_for("ready main=")
 
     def restart_after_kill(self):
