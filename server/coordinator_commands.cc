@@ -19,6 +19,7 @@
 #include "common/base/files.h"
 #include "common/base/logging.h"
 #include "common/base/proto_json.h"
+#include "common/base/stop_limit.h"
 #include "common/crypto/secure_random.h"
 #include "common/rpc/grpc_log.h"
 #include "server/identity/federation_init.h"
@@ -72,6 +73,9 @@ absl::Status Run(const Arguments& a, const sigset_t& signals) {
     if (!reloaded.ok()) Log(LogLevel::kError, "settings_kept", {{"reason", reloaded.ToString()}});
   }
   Log(LogLevel::kInfo, "stopping", {{"signal", signal_number}});
+  std::stop_source stop;
+  const StopLimit limit(stop.get_token());
+  stop.request_stop();
   coordinator->Stop();
   return absl::OkStatus();
 }

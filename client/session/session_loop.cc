@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/error_report.h"
@@ -20,17 +21,8 @@ constexpr uint64_t kLongestMs = 3'600'000;  // what a peer may ask us to wait
 
 absl::Duration Millis(uint64_t ms) { return absl::Milliseconds(static_cast<int64_t>(std::min(ms, kLongestMs))); }
 
-bool ComingBackMakesNoSense(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAborted:
-      return true;
-    default:
-      return false;
-  }
-}
+// Two copies of one client take the session from each other every few seconds.
+constexpr absl::Duration kCopiesMeetWithin = absl::Minutes(5);
 
 absl::Status Explain(const absl::Status& status) {
   switch (status.code()) {
@@ -83,6 +75,26 @@ class SessionDeadline {
 
 }  // namespace
 
+class SessionLoop::CurrentSession {
+ public:
+  CurrentSession(SessionLoop* loop, CoordinatorLink::Session* session) : loop_(*loop) {
+    const MutexLock lock(&loop_.mu_);
+    loop_.current_ = session;
+    loop_.reannounce_ = false;
+  }
+  ~CurrentSession() {
+    const MutexLock lock(&loop_.mu_);
+    loop_.current_ = nullptr;
+  }
+  bool EndedByReannounce() {
+    const MutexLock lock(&loop_.mu_);
+    return loop_.reannounce_;
+  }
+
+ private:
+  SessionLoop& loop_;
+};
+
 SessionLoop::SessionLoop(Parts parts) : parts_(std::move(parts)), backoff_(parts_.reconnect, parts_.jitter_seed) {}
 
 absl::Status SessionLoop::Run(std::stop_token stop) {
@@ -95,15 +107,62 @@ absl::Status SessionLoop::Run(std::stop_token stop) {
     const End end = RunOnce(stop);
     if (stop.stop_requested()) break;
     TRB_RETURN_IF_ERROR(end.fatal);
-    if (end.for_renewal) continue;
-    if (ComingBackMakesNoSense(end.status)) return Explain(end.status);
-    if (end.opened) backoff_.Reset();
-    const absl::Duration pause = std::max(backoff_.Next(), end.pace);
-    Log(LogLevel::kWarning, "session_lost",
-        {{"why", end.status.ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
-    Pause(pause, stop);
+    if (end.ours) continue;
+    TRB_RETURN_IF_ERROR(Final(end.status));
+    Lost(end, stop);
   }
   return absl::OkStatus();
+}
+
+absl::Status SessionLoop::Final(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnauthenticated:
+      return ClocksDisagree(status) ? absl::OkStatus() : Explain(status);
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+      return Explain(status);
+    case absl::StatusCode::kAborted: {
+      const absl::Duration before = std::exchange(overtaken_at_, parts_.clock->Monotonic());
+      return overtaken_at_ - before <= kCopiesMeetWithin ? Explain(status) : absl::OkStatus();
+    }
+    default:
+      return absl::OkStatus();
+  }
+}
+
+// Expired for the coordinator, not for this machine: one of the two clocks is wrong, and will be set some time.
+bool SessionLoop::ClocksDisagree(const absl::Status& status) const {
+  if (!parts_.clock_fault || !absl::StrContains(status.message(), "has expired")) return false;
+  if (!parts_.clock_fault().empty()) return false;
+  Log(LogLevel::kError, "clocks_disagree",
+      {{"coordinator", status.message()},
+       {"this_machine", absl::FormatTime(absl::RFC3339_sec, parts_.clock->Now(), absl::UTCTimeZone())}});
+  return true;
+}
+
+// On a new connection: one that is broken, or backs off by itself, is not waited for, and a coordinator that has moved
+// is found at its new address.
+void SessionLoop::Lost(const End& end, std::stop_token stop) {
+  if (end.opened) backoff_.Reset();
+  const absl::Duration pause = std::max(backoff_.Next(), end.pace);
+  Log(LogLevel::kWarning, "session_lost",
+      {{"why", end.status.ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
+  SayIfClockIsWrong();
+  Pause(pause, stop);
+  if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
+    Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
+}
+
+void SessionLoop::SayIfClockIsWrong() const {
+  if (const std::string fault = parts_.clock_fault ? parts_.clock_fault() : ""; !fault.empty())
+    Log(LogLevel::kError, "clock_is_wrong", {{"why", fault}});
+}
+
+void SessionLoop::Reannounce() {
+  const MutexLock lock(&mu_);
+  if (current_ == nullptr) return;  // the next hello says it
+  reannounce_ = true;
+  current_->Cancel();
 }
 
 // A failed renewal is tried again later: the certificate in use is still good, or the session says that it is not.
@@ -114,6 +173,7 @@ absl::Status SessionLoop::RenewNow() {
     return Explain(renewed.status());
   if (!renewed.ok()) {
     Log(LogLevel::kWarning, "renewal_failed", {{"why", renewed.status().ToString()}});
+    SayIfClockIsWrong();
     return absl::OkStatus();
   }
   if (!*renewed) return absl::OkStatus();
@@ -127,9 +187,11 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   end.status = opened.status();
   if (!opened.ok()) return end;
   const std::unique_ptr<CoordinatorLink::Session> session = *std::move(opened);
+  CurrentSession current(this, session.get());
   const std::stop_callback cancel(stop, [&session] { session->Cancel(); });
   const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get());
   end.status = welcome.status();
+  end.ours = current.EndedByReannounce();
   if (!welcome.ok()) return end;
   end.fatal = CheckWelcome(*welcome);
   if (!end.fatal.ok()) return end;
@@ -149,7 +211,7 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   parts_.board->Offline();
   session->Cancel();
   sender->End();
-  end.for_renewal = for_renewal;
+  end.ours = for_renewal || current.EndedByReannounce();
   return end;
 }
 
@@ -159,7 +221,7 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
   hello.set_protocol_version(kProtocolVersion);
   hello.set_version(parts_.version);
   hello.set_engine(parts_.engine);
-  *hello.mutable_dataset() = parts_.facts;
+  TRB_ASSIGN_OR_RETURN(*hello.mutable_dataset(), parts_.facts());
   for (v1::HeldTask& held : parts_.board->Held()) *hello.add_held() = std::move(held);
   TRB_ASSIGN_OR_RETURN(const std::vector<RunMemory> runs, parts_.ledger->Runs(kMostHeads));
   for (const RunMemory& run : runs) {
@@ -168,10 +230,10 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
     head.set_round(run.round);
     head.set_previous_record_sha256(run.previous_record_sha256);
   }
-  const std::string facts = parts_.facts.SerializeAsString();
+  const std::string facts = hello.dataset().SerializeAsString();
   SentRow sent;
   sent.kind = "dataset_facts";
-  sent.detail = DescribeFacts(parts_.facts);
+  sent.detail = DescribeFacts(hello.dataset());
   sent.bytes = facts.size();
   sent.sha256 = crypto::Sha256Hex(facts);
   sent.outcome = "sent";

@@ -49,6 +49,7 @@ bool Housekeeping::WaitForTick() {
 }
 
 void Housekeeping::TickOften() {
+  clock_steps_.Look();
   options_.sessions->EndSilent(options_.silence);
   options_.slots->CheckAll();
   options_.live->CutAgain();

@@ -1,5 +1,5 @@
-// What a coordinator does by the clock: silent sessions and uploads, expired certificates, the enrolment window (every
-// tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
+// What a coordinator does by the clock: steps of the wall clock, silent sessions and uploads, expired certificates, the
+// enrolment window (every tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
 // Threads: one thread of its own, from Start to Stop. What Options borrows outlives it.
 #ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/rpc/clock_steps.h"
 #include "server/identity/certificate_renewal.h"
 #include "server/ledger/ledger_store.h"
 #include "server/service/enrolment_door.h"
@@ -36,7 +37,7 @@ class Housekeeping {
     UploadStore* uploads = nullptr;
     ledger::LedgerStore* store = nullptr;
   };
-  explicit Housekeeping(Options options) : options_(std::move(options)) {}
+  explicit Housekeeping(Options options) : options_(std::move(options)), clock_steps_(options_.clock) {}
   ~Housekeeping() { Stop(); }
 
   void Start();
@@ -54,6 +55,7 @@ class Housekeeping {
   void WarnOfLowDisk();
 
   const Options options_;
+  rpc::ClockSteps clock_steps_;  // the thread's
   std::thread thread_;
   std::atomic<bool> renew_now_{false};
   Mutex mu_;

@@ -24,12 +24,13 @@ MNIST = os.environ.get("TRIBUTARY_MNIST_DIR", "")
 class Program:
     """One running program. Its stderr is read into `lines` by a thread."""
 
-    def __init__(self, argv, name):
+    def __init__(self, argv, name, env=None):
         self.name, self.lines = name, []
         self._changed = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True, errors="replace")
+                                        stderr=subprocess.PIPE, text=True, errors="replace",
+                                        env=None if env is None else {**os.environ, **env})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -124,11 +125,11 @@ class Federation:
         run_program("tributary-coordinator", ["init", "--dir", self.dir, "--name", "localhost", "--listen", "127.0.0.1:0",
                                               "--enrol-listen", "127.0.0.1:0"]).ok()
 
-    def start(self):
+    def start(self, env=None):
         argv = [os.path.join(BIN, "tributary-coordinator"), "run", "--dir", self.dir]
         if self.descriptors:
             argv = ["/bin/sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh"] + argv
-        self.coordinator = Program(argv, "coordinator")
+        self.coordinator = Program(argv, "coordinator", env)
         self.coordinator.wait_for("ready main=")
 
     def ports(self):
