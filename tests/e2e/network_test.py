@@ -176,8 +176,9 @@ class NetworkTest(unittest.TestCase):
         f = self.federation(1)
         client = f.clients["site-1"]
         toml = run_file("alone", 300, train=", validation_split = 0.0").replace("epochs = 1", "epochs = 60")
+        before = f.proxy.total("down")
         run = f.start_run(toml)
-        f.proxy.wait(lambda p: p.total("down") > update_bytes(300) + 10_000)  # it has the model
+        f.proxy.wait(lambda p: p.total("down") > before + update_bytes(300))  # it has the model
         f.coordinator.kill()
         client.wait_for("training_finished")  # nobody is there, it goes on
         pauses, at = [], 0
