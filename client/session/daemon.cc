@@ -121,6 +121,7 @@ absl::Status Daemon::Run(std::stop_token stop) {
   parts.facts = [this] { return Facts(); };
   parts.clock_fault = [this] { return ClockFault(); };
   parts.version = TRIBUTARY_VERSION;
+  parts.identity = identity_;
   parts.engine = nn::EngineName();
   parts.jitter_seed = std::hash<std::string>{}(identity_.id);
   parts.on_open = [this](const v1::Welcome& welcome) {

@@ -24,15 +24,6 @@ std::string IdentityPath(const std::string& root) { return root + "/identity.jso
 
 std::string WordFor(crypto::InvitedRole role) { return role == crypto::InvitedRole::kClient ? "client" : "operator"; }
 
-// gRPC reports a server that is not who it should be as UNAVAILABLE, like one that is not there; only the text tells.
-// tests/common/rpc/enrolment_client_test.cc holds it to what this version of gRPC says.
-bool IsWrongServer(const absl::Status& status) {
-  const std::string message(status.message());
-  return absl::IsUnavailable(status) && (message.find("certificate verify failed") != std::string::npos ||
-                                         message.find("CERTIFICATE_VERIFY_FAILED") != std::string::npos ||
-                                         message.find("Hostname Verification Check failed") != std::string::npos);
-}
-
 // An answer that a retry cannot change. Anything else (no answer, or trouble on the other side) keeps key and request.
 bool IsDefinitive(const absl::Status& status) {
   return absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsFailedPrecondition(status) ||
@@ -57,19 +48,8 @@ absl::Status ExplainUnreachable(const absl::Status& status, const crypto::Invita
                                                   ": ask the operator for a new one"));
 }
 
-std::string Text(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
-
-// With such a clock no certificate of the federation is believed, and nothing would say why.
-absl::Status CheckClock(const crypto::Invitation& invitation, absl::Time now) {
-  TRB_ASSIGN_OR_RETURN(const auto ca, crypto::Certificate::FromPem(invitation.ca_certificate_pem));
-  if (now >= ca.not_before() && now < ca.not_after()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("this machine's clock says ", Text(now), ", the federation's certificates are valid from ",
-                   Text(ca.not_before()), " to ", Text(ca.not_after()), " at most: set the clock"));
-}
-
 absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation, const std::string& request_pem,
-                                            const JoinOptions& options, const Clock& clock) {
+                                            const JoinOptions& options) {
   TRB_ASSIGN_OR_RETURN(auto channel, OpenEnrolmentChannel(invitation.enrol_endpoint, invitation.ca_certificate_pem));
   v1::EnrolRequest request;
   request.set_token_id(invitation.token_id);
@@ -81,12 +61,11 @@ absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation
   SetTimeout(options.timeout, &context);
   v1::EnrolResponse response;
   absl::Status status = FromGrpc(v1::EnrolmentService::NewStub(channel)->Enrol(&context, request, &response));
-  if (IsWrongServer(status))
-    status = absl::PermissionDeniedError(
-        absl::StrCat("the server at ", invitation.enrol_endpoint,
-                     " is not the coordinator that this invitation names: ask the operator for a new one (or the clock "
-                     "is wrong: here it is ",
-                     Text(clock.Now()), ")"));
+  // A server that is out of date by this clock may be the right one: the clock is to be set, and the invitation holds.
+  if (const absl::Status wrong = WrongServer(status); absl::IsPermissionDenied(wrong))
+    status = absl::PermissionDeniedError(absl::StrCat(
+        "the server at ", invitation.enrol_endpoint, " is not the coordinator that this invitation names (",
+        absl::string_view(wrong.message()), "): ask the operator for a new one"));
   if (!status.ok()) return Annotate(status, absl::StrCat("enrol at ", invitation.enrol_endpoint));
   return response;
 }
@@ -170,11 +149,10 @@ absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text,
         absl::StrCat(root, " has joined a federation before: use another directory, or remove this one first"));
   TRB_ASSIGN_OR_RETURN(const crypto::Invitation invitation, crypto::ParseInvitation(invitation_text));
   TRB_RETURN_IF_ERROR(CheckRole(invitation, options));
-  TRB_RETURN_IF_ERROR(CheckClock(invitation, clock.Now()));
   crypto::CredentialDirectory directory(root);
   const bool first_attempt = !directory.HasPending();
   TRB_ASSIGN_OR_RETURN(const crypto::PendingRequest pending, directory.PreparePending());
-  absl::StatusOr<v1::EnrolResponse> response = CallEnrol(invitation, pending.request_pem, options, clock);
+  absl::StatusOr<v1::EnrolResponse> response = CallEnrol(invitation, pending.request_pem, options);
   if (!response.ok()) {
     const absl::Status status = ExplainUnreachable(response.status(), invitation, first_attempt, clock);
     if (IsDefinitive(status)) TRB_RETURN_IF_ERROR(directory.DropPending());

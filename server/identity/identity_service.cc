@@ -6,6 +6,7 @@
 #include "common/crypto/digest.h"
 #include "common/crypto/invitation.h"
 #include "common/rpc/limits.h"
+#include "common/rpc/peer_check.h"
 #include "server/identity/invite_request.h"
 #include "server/identity/permissions.h"
 
@@ -20,10 +21,6 @@ constexpr char kRefusal[] = "the invitation is not valid: ask the operator for a
 
 absl::Status Refused(const std::string& reason) { return absl::PermissionDeniedError(reason); }
 
-std::string Text(int64_t unix_ms) {
-  return absl::FormatTime(absl::RFC3339_sec, absl::FromUnixMillis(unix_ms), absl::UTCTimeZone());
-}
-
 absl::Status CheckGood(const Known& known, int64_t now_unix_ms) {
   const CertificateRow& certificate = known.certificate;
   if (known.subject.state != SubjectState::kActive)
@@ -32,10 +29,18 @@ absl::Status CheckGood(const Known& known, int64_t now_unix_ms) {
     return absl::UnauthenticatedError("this certificate was replaced by a newer one");
   if (certificate.state == CertificateState::kRevoked)
     return absl::UnauthenticatedError("this certificate is revoked: ask the operator for an invitation");
+  const auto clocks = [now_unix_ms](int64_t date_unix_ms) {
+    return absl::StrCat(rpc::DateText(absl::FromUnixMillis(date_unix_ms)), ", and the coordinator's clock says ",
+                        rpc::DateText(absl::FromUnixMillis(now_unix_ms)));
+  };
   if (now_unix_ms >= certificate.not_after_unix_ms)
-    return absl::UnauthenticatedError(
-        absl::StrCat("this certificate has expired: it ended on ", Text(certificate.not_after_unix_ms),
-                     ", the coordinator's clock says ", Text(now_unix_ms), ": ask the operator for an invitation"));
+    return absl::UnauthenticatedError(absl::StrCat("this certificate has expired at ",
+                                                   clocks(certificate.not_after_unix_ms),
+                                                   ": ask the operator for an invitation, or to set that clock"));
+  if (now_unix_ms < certificate.not_before_unix_ms)
+    return absl::UnauthenticatedError(absl::StrCat("this certificate is not valid before ",
+                                                   clocks(certificate.not_before_unix_ms),
+                                                   ": ask the operator to set that clock"));
   return absl::OkStatus();
 }
 

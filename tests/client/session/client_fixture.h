@@ -78,6 +78,7 @@ class ClientFixture : public ::testing::Test {
     };
     parts.clock_fault = [this] { return clock_fault_; };
     parts.renewal = renewal_;
+    parts.identity = {"client-1", "anna", "client", "fed", "", ""};
     return parts;
   }
 
