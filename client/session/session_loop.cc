@@ -130,10 +130,11 @@ absl::Status SessionLoop::Final(const absl::Status& status) {
   }
 }
 
-// Expired for the coordinator, not for this machine: one of the two clocks is wrong, and will be set some time.
+// Out of date for the coordinator, not for this machine: one of the two clocks is wrong, and will be set some time.
 bool SessionLoop::ClocksDisagree(const absl::Status& status) const {
-  if (!parts_.clock_fault || !absl::StrContains(status.message(), "has expired")) return false;
-  if (!parts_.clock_fault().empty()) return false;
+  const bool out_of_date =
+      absl::StrContains(status.message(), "has expired") || absl::StrContains(status.message(), "is not valid before");
+  if (!out_of_date || !parts_.clock_fault || !parts_.clock_fault().empty()) return false;
   Log(LogLevel::kError, "clocks_disagree",
       {{"coordinator", status.message()},
        {"this_machine", absl::FormatTime(absl::RFC3339_sec, parts_.clock->Now(), absl::UTCTimeZone())}});

@@ -48,17 +48,6 @@ absl::Status ExplainUnreachable(const absl::Status& status, const crypto::Invita
                                                   ": ask the operator for a new one"));
 }
 
-std::string Text(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
-
-// With such a clock no certificate of the federation is believed, and nothing would say why.
-absl::Status CheckClock(const crypto::Invitation& invitation, absl::Time now) {
-  TRB_ASSIGN_OR_RETURN(const auto ca, crypto::Certificate::FromPem(invitation.ca_certificate_pem));
-  if (now >= ca.not_before() && now < ca.not_after()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("this machine's clock says ", Text(now), ", the federation's certificates are valid from ",
-                   Text(ca.not_before()), " to ", Text(ca.not_after()), " at most: set the clock"));
-}
-
 absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation, const std::string& request_pem,
                                             const JoinOptions& options) {
   TRB_ASSIGN_OR_RETURN(auto channel, OpenEnrolmentChannel(invitation.enrol_endpoint, invitation.ca_certificate_pem));
@@ -160,7 +149,6 @@ absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text,
         absl::StrCat(root, " has joined a federation before: use another directory, or remove this one first"));
   TRB_ASSIGN_OR_RETURN(const crypto::Invitation invitation, crypto::ParseInvitation(invitation_text));
   TRB_RETURN_IF_ERROR(CheckRole(invitation, options));
-  TRB_RETURN_IF_ERROR(CheckClock(invitation, clock.Now()));
   crypto::CredentialDirectory directory(root);
   const bool first_attempt = !directory.HasPending();
   TRB_ASSIGN_OR_RETURN(const crypto::PendingRequest pending, directory.PreparePending());

@@ -4,15 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/rpc/peer_check.h"
 
 namespace tributary::service {
-namespace {
-
-std::string Text(int64_t unix_ms) {
-  return absl::FormatTime(absl::RFC3339_sec, absl::FromUnixMillis(unix_ms), absl::UTCTimeZone());
-}
-
-}  // namespace
 
 uint64_t LiveCalls::Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) {
   MutexLock lock(&mu_);
@@ -59,9 +53,10 @@ int LiveCalls::CutExpired(int64_t now_unix_ms) {
   int cut = 0;
   for (auto& [token, call] : calls_) {
     if (call.not_after_unix_ms > now_unix_ms) continue;
-    CutLocked(&call, absl::UnauthenticatedError(absl::StrCat("the certificate of this call has expired: it ended on ",
-                                                             Text(call.not_after_unix_ms),
-                                                             ", the coordinator's clock says ", Text(now_unix_ms))));
+    CutLocked(&call, absl::UnauthenticatedError(absl::StrCat(
+                         "the certificate of this call has expired: it ended at ",
+                         rpc::DateText(absl::FromUnixMillis(call.not_after_unix_ms)), ", the coordinator's clock says ",
+                         rpc::DateText(absl::FromUnixMillis(now_unix_ms)))));
     ++cut;
   }
   return cut;

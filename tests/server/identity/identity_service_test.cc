@@ -264,7 +264,7 @@ TEST_F(IdentityServiceTest, ACertificateExpiresBetweenTwoCalls) {
   federation_.clock().Advance(absl::Seconds(1));
   EXPECT_THAT(Session(alice.response.certificate_pem()),
               StatusIs(absl::StatusCode::kUnauthenticated,
-                       AllOf(HasSubstr("has expired: it ended on 20"), HasSubstr("the coordinator's clock says 20"))));
+                       AllOf(HasSubstr("has expired at 20"), HasSubstr("the coordinator's clock says 20"))));
 }
 
 // ---- revocation
