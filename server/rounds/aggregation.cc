@@ -24,7 +24,7 @@ std::vector<const v1::Contribution*> Accepted(const std::vector<v1::Contribution
   return accepted;
 }
 
-absl::Status AddUpdate(const v1::Contribution& row, uint64_t parameters, storage::BlobStore* blobs,
+absl::Status AddUpdate(const v1::Contribution& row, uint64_t parameters, const storage::BlobStore& blobs,
                        learning::AggregationStrategy* strategy) {
   TRB_ASSIGN_OR_RETURN(update::DeltaDecoder decoder,
                        update::DeltaDecoder::Create(update::kDefaultEncoding, parameters));
@@ -33,7 +33,7 @@ absl::Status AddUpdate(const v1::Contribution& row, uint64_t parameters, storage
     return strategy->AddChunk(offset, values);
   };
   TRB_RETURN_IF_ERROR(
-      blobs->Read(row.update_sha256(), [&](std::string_view piece) { return decoder.Consume(piece, sink); }));
+      blobs.Read(row.update_sha256(), [&](std::string_view piece) { return decoder.Consume(piece, sink); }));
   TRB_RETURN_IF_ERROR(decoder.Finish());
   return strategy->End();
 }
@@ -80,9 +80,10 @@ void FillMeans(const std::vector<v1::Contribution>& rows, RoundResult* result) {
   });
 }
 
-absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::string& base_model_sha256,
-                                           const std::vector<v1::Contribution>& rows, storage::BlobStore* blobs,
-                                           const std::function<bool()>& cancelled) {
+absl::StatusOr<AggregatedModel> AggregateModel(const RunSpec& spec, const std::string& base_model_sha256,
+                                               const std::vector<v1::Contribution>& rows,
+                                               const storage::BlobStore& blobs,
+                                               const std::function<bool()>& cancelled) {
   TRB_ASSIGN_OR_RETURN(const std::unique_ptr<learning::AggregationStrategy> strategy,
                        learning::CreateStrategy(spec.plan.aggregate().strategy(), spec.parameters()));
   for (const v1::Contribution* row : Accepted(rows)) {
@@ -91,17 +92,23 @@ absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::strin
       return Annotate(added, absl::StrCat("update of ", row->client()));
     }
   }
-  std::vector<float> base, model;
+  AggregatedModel out;
   {
-    TRB_ASSIGN_OR_RETURN(const std::string bytes, blobs->Get(base_model_sha256));
-    TRB_ASSIGN_OR_RETURN(base, update::DecodeParameters(bytes, spec.parameters()));
+    TRB_ASSIGN_OR_RETURN(const std::string bytes, blobs.Get(base_model_sha256));
+    TRB_ASSIGN_OR_RETURN(out.base, update::DecodeParameters(bytes, spec.parameters()));
   }
-  const double rate = spec.plan.aggregate().server_learning_rate();
-  TRB_ASSIGN_OR_RETURN(model, strategy->Finish(base, rate));
+  TRB_ASSIGN_OR_RETURN(out.model, strategy->Finish(out.base, spec.plan.aggregate().server_learning_rate()));
+  return out;
+}
+
+absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::string& base_model_sha256,
+                                           const std::vector<v1::Contribution>& rows, storage::BlobStore* blobs,
+                                           const std::function<bool()>& cancelled) {
+  TRB_ASSIGN_OR_RETURN(const AggregatedModel made, AggregateModel(spec, base_model_sha256, rows, *blobs, cancelled));
   RoundResult result;
-  result.model_norm = DifferenceNorm(model, base) / rate;
+  result.model_norm = DifferenceNorm(made.model, made.base) / spec.plan.aggregate().server_learning_rate();
   FillMeans(rows, &result);
-  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs->Put(update::EncodeParameters(model)));
+  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs->Put(update::EncodeParameters(made.model)));
   return result;
 }
 

@@ -31,6 +31,15 @@ absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::strin
                                            const std::vector<v1::Contribution>& rows, storage::BlobStore* blobs,
                                            const std::function<bool()>& cancelled);
 
+// The new model alone, nothing stored: what AggregateRound makes, from the same updates.
+struct AggregatedModel {
+  std::vector<float> base, model;
+};
+absl::StatusOr<AggregatedModel> AggregateModel(const RunSpec& spec, const std::string& base_model_sha256,
+                                               const std::vector<v1::Contribution>& rows,
+                                               const storage::BlobStore& blobs,
+                                               const std::function<bool()>& cancelled);
+
 // The example-weighted means over accepted rows that have the value, summed in the order of client names.
 void FillMeans(const std::vector<v1::Contribution>& rows, RoundResult* result);
 

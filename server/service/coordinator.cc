@@ -65,6 +65,7 @@ struct Coordinator::Impl {
   identity::Endpoints Advertised() const;
   v1::Status Facts() const;
   void OnEnded(identity::Role role, const std::string& id, const std::string& reason);
+  absl::Status AuditOwn(const std::string& action);
   void Stop();
 
   const Options options;
@@ -135,10 +136,7 @@ absl::Status Coordinator::Impl::OpenIdentities() {
   who.random = &random;
   who.federation = federation.id;
   who.endpoints = [this] { return Advertised(); };
-  who.audit = [this](const v1::AuditEntry& entry) {
-    const absl::Status added = store->AddAudit(entry);
-    if (!added.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", added.ToString()}});
-  };
+  who.audit = [this](const v1::AuditEntry& entry) { return store->AddAudit(entry); };
   who.on_ended = [this](identity::Role role, const std::string& id, const std::string& reason) {
     OnEnded(role, id, reason);
   };
@@ -283,8 +281,20 @@ void Coordinator::Impl::Stop() {
   workers.Stop();
   if (runs != nullptr) runs->Shutdown();
   if (store == nullptr) return;
-  const absl::Status told = store->TellLeftOut();
+  absl::Status told = store->TellLeftOut();
+  if (told.ok() && main_door != nullptr) told = AuditOwn("coordinator.stop");
   if (!told.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", told.ToString()}});
+}
+
+// What this process did by itself.
+absl::Status Coordinator::Impl::AuditOwn(const std::string& action) {
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(options.clock->NowUnixMillis());
+  entry.set_actor("coordinator");
+  entry.set_action(action);
+  entry.set_subject(TRIBUTARY_VERSION);
+  entry.set_outcome("ok");
+  return store->AddAudit(entry);
 }
 
 Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -300,6 +310,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options)
   TRB_RETURN_IF_ERROR(impl.OpenRuns());
   impl.BuildServices();
   TRB_RETURN_IF_ERROR(impl.OpenDoors());
+  TRB_RETURN_IF_ERROR(impl.AuditOwn("coordinator.start"));
   Log(LogLevel::kInfo, "coordinator_started",
       {{"federation", impl.federation.id}, {"main", ToText(impl.main_address)}});
   return coordinator;

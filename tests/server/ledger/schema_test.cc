@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
-#include "server/ledger/best_round.h"
+#include "common/history/best_round.h"
 #include "server/ledger/ledger_store.h"
 #include "tests/support/ledger_fixture.h"
 #include "tests/support/status_matchers.h"
@@ -16,6 +16,7 @@ namespace tributary::ledger {
 namespace {
 
 using storage::Database;
+using history::IsBetterRound;
 using storage::Row;
 using ::testing::HasSubstr;
 using testing::IsOk;
@@ -68,7 +69,7 @@ TEST(SchemaTest, AFileOfANewerVersionIsRefusedByName) {
   }
   for (const auto& status : {OpenLedger(dir.path()).status(), OpenLedgerReadOnly(dir.path()).status()}) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
-                                 HasSubstr("made by a newer version: schema 7, this program knows 3")));
+                                 HasSubstr("made by a newer version: schema 7, this program knows 4")));
     EXPECT_THAT(std::string(status.message()), HasSubstr("ledger.db"));
   }
 }
