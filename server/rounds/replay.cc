@@ -27,13 +27,12 @@ void Fail(v1::ReplayedRound* out, const char* state, const std::string& reason) 
 }  // namespace
 
 absl::StatusOr<v1::ReplayedRound> ReplayRound(const RunSpec& spec, const RecordedRound& recorded, bool may_be_gone,
-                                              const storage::BlobStore& blobs,
-                                              const std::function<bool()>& cancelled) {
+                                              storage::BlobStore* blobs, const std::function<bool()>& cancelled) {
   v1::ReplayedRound out;
   out.set_round(recorded.round.round());
   out.set_model_sha256(recorded.round.model_sha256());
   out.set_updates(recorded.round.accepted());
-  const std::vector<std::string> missing = Missing(recorded.contributions, blobs);
+  const std::vector<std::string> missing = Missing(recorded.contributions, *blobs);
   if (!missing.empty()) {
     Fail(&out, may_be_gone ? "not_replayable" : "failed",
          absl::StrCat(missing.size(), " of its ", out.updates(), " updates ",
@@ -41,14 +40,14 @@ absl::StatusOr<v1::ReplayedRound> ReplayRound(const RunSpec& spec, const Recorde
                       missing.front(), ")"));
     return out;
   }
-  const absl::StatusOr<AggregatedModel> made =
-      AggregateModel(spec, recorded.round.base_model_sha256(), recorded.contributions, blobs, cancelled);
+  const absl::StatusOr<RoundSum::Model> made =
+      RoundSum(spec, blobs).MakeModel(recorded.round.base_model_sha256(), recorded.contributions, cancelled);
   if (absl::IsCancelled(made.status())) return made.status();
   if (!made.ok()) {
     Fail(&out, "failed", std::string(made.status().message()));
     return out;
   }
-  out.set_replayed_model_sha256(crypto::Sha256Hex(update::EncodeParameters(made->model)));
+  out.set_replayed_model_sha256(crypto::Sha256Hex(update::EncodeParameters(made->next)));
   if (out.replayed_model_sha256() == out.model_sha256()) {
     out.set_state("equal");
   } else {

@@ -26,7 +26,7 @@ struct RecordedRound {
 // State, digests and reason, as v1::ReplayedRound says; replay_ms is left to the caller. `may_be_gone`: the run's
 // keep_updates lets go of updates by now, so that a missing one is no fault. CANCELLED: cancelled said so.
 absl::StatusOr<v1::ReplayedRound> ReplayRound(const RunSpec& spec, const RecordedRound& recorded, bool may_be_gone,
-                                              const storage::BlobStore& blobs, const std::function<bool()>& cancelled);
+                                              storage::BlobStore* blobs, const std::function<bool()>& cancelled);
 
 }  // namespace tributary::rounds
 

@@ -224,6 +224,7 @@ absl::Status Coordinator::Impl::OpenDoors() {
   care.store = store.get();
   housekeeping = std::make_unique<Housekeeping>(std::move(care));
   TRB_RETURN_IF_ERROR(runs->Resume());
+  TRB_RETURN_IF_ERROR(sessions->CountEnrolled());
   // Bound and written down before anyone is served: an invitation names the port.
   TRB_ASSIGN_OR_RETURN(main_door, Door::Open(rpc::Listener::kMain, Remembered(settings.listen, before->main.port),
                                              identity::ServerCredentialDirectory(options.directory),

@@ -101,7 +101,7 @@ class Replays::Replay {
     TRB_ASSIGN_OR_RETURN(recorded.contributions, owner_.store_.ListContributions(spec_->id, number));
     TRB_ASSIGN_OR_RETURN(const bool may_be_gone, owner_.store_.LetsGoOfUpdates(spec_->id));
     TRB_ASSIGN_OR_RETURN(v1::ReplayedRound made,
-                         rounds::ReplayRound(*spec_, recorded, may_be_gone, owner_.blobs_, cancelled));
+                         rounds::ReplayRound(*spec_, recorded, may_be_gone, &owner_.blobs_, cancelled));
     made.set_replay_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(owner_.clock_.Monotonic() - began)));
     return made;
   }

@@ -22,7 +22,7 @@ absl::StatusOr<PullStream<v1::HistoryPart>::Next> StreamProof(ledger::LedgerStor
 // Replays, one at a time in the whole coordinator: each reads every update of a run and keeps a core busy.
 class Replays {
  public:
-  Replays(ledger::LedgerStore* store, const storage::BlobStore* blobs, const Clock* clock)
+  Replays(ledger::LedgerStore* store, storage::BlobStore* blobs, const Clock* clock)
       : store_(*store), blobs_(*blobs), clock_(*clock) {}
   // ABORTED while another one is under way. It holds no lock and stores nothing: rounds go on beside it.
   absl::StatusOr<PullStream<v1::ReplayPart>::Next> Begin(const v1::ReplayHistoryRequest& request);
@@ -30,7 +30,7 @@ class Replays {
  private:
   class Replay;
   ledger::LedgerStore& store_;
-  const storage::BlobStore& blobs_;
+  storage::BlobStore& blobs_;
   const Clock& clock_;
   std::atomic<bool> busy_ = false;
 };

@@ -59,6 +59,7 @@ void Housekeeping::TickOften() {
 void Housekeeping::TickSeldom() {
   LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("sweep_failed", SweepUploads());
+  LogIfFailed("count_failed", options_.sessions->CountEnrolled());
   LogIfFailed("audit_failed", options_.store->TellLeftOut());
   WarnOfLowDisk();
 }

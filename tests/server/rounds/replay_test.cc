@@ -42,7 +42,7 @@ class ReplayTest : public ::testing::Test {
     return row;
   }
   v1::ReplayedRound Replay(bool may_be_gone = false) {
-    auto out = ReplayRound(spec_, recorded_, may_be_gone, *blobs_, nullptr);
+    auto out = ReplayRound(spec_, recorded_, may_be_gone, blobs_.get(), nullptr);
     EXPECT_THAT(out, testing::IsOk());
     return out.value_or(v1::ReplayedRound());
   }
@@ -88,7 +88,7 @@ TEST_F(ReplayTest, AChangedByteIsAFaultWhateverThePlan) {
 }
 
 TEST_F(ReplayTest, StopsWhenNobodyWaitsForIt) {
-  EXPECT_THAT(ReplayRound(spec_, recorded_, false, *blobs_, [] { return true; }),
+  EXPECT_THAT(ReplayRound(spec_, recorded_, false, blobs_.get(), [] { return true; }),
               StatusIs(absl::StatusCode::kCancelled));
 }
 
