@@ -76,10 +76,9 @@ absl::Status Verify(const Arguments& a) {
   if (a.format == "json") {
     Say(ProtoToJson(answer));
   } else {
-    Say(absl::StrCat(answer.ok() ? "ok" : "damaged", " rounds=", answer.rounds_checked(),
-                     " blobs=", answer.blobs_checked(), " blobs_missing=", answer.blobs_missing(),
-                     " head=", answer.head_sha256(), " audit_rows=", answer.audit_rows_checked(),
-                     " audit_head=", answer.audit_head_sha256()));
+    Say(absl::StrCat(answer.ok() ? "ok" : "damaged", " rounds=", answer.rounds_checked(), " blobs=",
+                     answer.blobs_checked(), " blobs_missing=", answer.blobs_missing(), " head=", answer.head_sha256(),
+                     " audit_rows=", answer.audit_rows_checked(), " audit_head=", answer.audit_head_sha256()));
   }
   if (answer.ok()) return absl::OkStatus();
   const v1::HistoryFault& fault = answer.first_fault();

@@ -1,6 +1,6 @@
-// A file that comes in pieces and is there whole or not at all: temporary file beside it -> pieces -> fsync -> rename ->
-// fsync of the directory. For one that is at hand as a whole: WriteFileDurably (files.h).
-// Threads: each object belongs to one.
+// A file that comes in pieces and is there whole or not at all: temporary file beside it -> pieces -> fsync -> rename
+// -> fsync of the directory. For one that is at hand as a whole: WriteFileDurably (files.h). Threads: each object
+// belongs to one.
 #ifndef TRIBUTARY_COMMON_BASE_DURABLE_FILE_H_
 #define TRIBUTARY_COMMON_BASE_DURABLE_FILE_H_
 

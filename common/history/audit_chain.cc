@@ -41,7 +41,8 @@ std::string AuditChainCheck::CheckNext(const v1::AuditEntry& entry) {
   if (entry.sequence() != sequence_ + 1)
     return absl::StrCat("row ", sequence_ + 1, " of the audit is gone: row ", entry.sequence(), " comes next");
   if (entry.previous_sha256() != head_) return "it does not follow the row before it";
-  if (AuditDigest(entry) != entry.entry_sha256()) return "it is not what it was when it was written: its digest is wrong";
+  if (AuditDigest(entry) != entry.entry_sha256())
+    return "it is not what it was when it was written: its digest is wrong";
   sequence_ = entry.sequence();
   head_ = entry.entry_sha256();
   return "";

@@ -3,7 +3,8 @@
 //
 //   entry_sha256 = SHA-256("tributary/audit/v1\0" previous_sha256 field(sequence) field(time_unix_ms) field(actor)
 //                          field(certificate_sha256) field(action) field(subject) field(outcome))
-//   field        = length (8 bytes), then that many bytes; integers as 8 bytes; all little-endian. previous_sha256 as 64
+//   field        = length (8 bytes), then that many bytes; integers as 8 bytes; all little-endian. previous_sha256 as
+//   64
 //                  hexadecimal characters, without a length; 64 zeros before the first entry
 //
 // Entries carry no signature of their own. Each closed round's record names the newest entry there was (audit_sha256),

@@ -60,7 +60,7 @@ Finding ChainCheck::CheckGenesis(const GenesisRow& row) {
   if (pem.empty())
     return absl::StrCat("the certificate of the federation's authority is not in the ", certificates_.place);
   auto authority = crypto::Certificate::FromPem(pem);
-  if (!authority.ok() || authority->sha256() != row.ca_certificate_sha256)
+  if (!authority.ok() || authority->sha256() != row.ca_certificate_sha256 || authority->pem() != pem)
     return "the certificate of the federation's authority does not fit its digest";
   auto receipts = crypto::Certificate::FromPem(row.receipt_certificate_pem);
   if (!receipts.ok()) return "the run's receipt certificate cannot be read";
@@ -160,10 +160,9 @@ Finding ChainCheck::CheckReceipt(const Accepted& a) const {
 Finding ChainCheck::CheckClientSignature(const Accepted& a) const {
   const UpdateRow& update = a.update;
   TRB_ASSIGN_OR_RETURN(const std::string pem, certificates_.client(update.certificate_sha256, update.client_id));
-  if (pem.empty())
-    return absl::StrCat("the certificate", OfClient(update), " is not in the ", certificates_.place);
+  if (pem.empty()) return absl::StrCat("the certificate", OfClient(update), " is not in the ", certificates_.place);
   const auto certificate = crypto::Certificate::FromPem(pem);
-  if (!certificate.ok() || certificate->sha256() != update.certificate_sha256)
+  if (!certificate.ok() || certificate->sha256() != update.certificate_sha256 || certificate->pem() != pem)
     return absl::StrCat("the certificate", OfClient(update), " does not fit its digest");
   const std::string uri = absl::StrCat("spiffe://", genesis_.federation, "/client/", update.client_id);
   const std::string fault =

@@ -24,7 +24,8 @@ namespace tributary::history {
 
 class ChainCheck {
  public:
-  // Where certificates come from. A PEM text; empty when there is none of that name.
+  // Where certificates come from. A PEM text, spelled as Certificate::pem spells it; empty when there is none of that
+  // name.
   struct Certificates {
     std::string place;  // where was looked, for findings: "ledger"
     std::function<absl::StatusOr<std::string>(const std::string& sha256)> authority;

@@ -14,12 +14,12 @@ using Finding = absl::StatusOr<std::string>;
 inline constexpr const char* kNothing = "";
 
 // Returns from the function with the finding or the error of `expression`, if there is one.
-#define TRB_RETURN_IF_FOUND(expression)                                      \
-  do {                                                                       \
+#define TRB_RETURN_IF_FOUND(expression)                                              \
+  do {                                                                               \
     if (::tributary::history::Finding trb_finding = (expression); !trb_finding.ok()) \
-      return trb_finding;                                                    \
-    else if (!trb_finding->empty())                                          \
-      return trb_finding;                                                    \
+      return trb_finding;                                                            \
+    else if (!trb_finding->empty())                                                  \
+      return trb_finding;                                                            \
   } while (false)
 
 }  // namespace tributary::history

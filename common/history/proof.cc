@@ -77,8 +77,8 @@ std::string ProofWriter::AddClient(const crypto::Certificate& certificate) { ret
 std::string ProofWriter::AddRecord(uint64_t round, const Record& record) {
   std::string payload;
   AppendLe64(&payload, round);
-  for (const std::string* field : {&record.previous_record_sha256, &record.body_sha256, &record.record_sha256,
-                                   &record.signature, &record.body})
+  for (const std::string* field :
+       {&record.previous_record_sha256, &record.body_sha256, &record.record_sha256, &record.signature, &record.body})
     AppendLengthPrefixed(&payload, *field);
   return Entry('r', payload);
 }
@@ -124,7 +124,8 @@ absl::StatusOr<std::string> ProofReader::Take(uint64_t size) {
 }
 
 absl::Status ProofReader::CheckEnd(const std::string& digest, const std::string& payload) const {
-  if (payload != digest) return Damaged("its bytes are not those that were written: the digest at its end does not fit");
+  if (payload != digest)
+    return Damaged("its bytes are not those that were written: the digest at its end does not fit");
   return left_ == 0 ? absl::OkStatus() : Damaged("something follows its end");
 }
 

@@ -18,7 +18,8 @@ class ProofCheck {
   Finding Check(ProofReader* reader) {
     for (;;) {
       absl::StatusOr<ProofReader::Entry> entry = reader->Next();
-      if (absl::IsDataLoss(entry.status())) return absl::StrCat("the file is damaged: ", std::string(entry.status().message()));
+      if (absl::IsDataLoss(entry.status()))
+        return absl::StrCat("the file is damaged: ", std::string(entry.status().message()));
       TRB_RETURN_IF_ERROR(entry.status());
       if (entry->kind == 'e') return chain_.next() == 0 ? "it has no record" : kNothing;
       if (entry->kind == 'r') {
@@ -66,14 +67,16 @@ class ProofCheck {
     if (entry.kind != 'a') return kNothing;
     out_.authority_sha256 = certificate->sha256();
     if (!pinned_.empty() && pinned_ != certificate->sha256())
-      return absl::StrCat("it is of another federation: its CA certificate is ", certificate->sha256(), ", yours is ", pinned_);
+      return absl::StrCat("it is of another federation: its CA certificate is ", certificate->sha256(), ", yours is ",
+                          pinned_);
     return kNothing;
   }
 
   Finding TakeRecord(const ProofReader::Entry& entry) {
     if (known_.empty()) return "the authority's certificate does not come first";
     if (entry.round != chain_.next())
-      return absl::StrCat("the record of round ", chain_.next(), " is gone: that of round ", entry.round, " comes next");
+      return absl::StrCat("the record of round ", chain_.next(), " is gone: that of round ", entry.round,
+                          " comes next");
     RecordRows rows;
     TRB_RETURN_IF_FOUND(chain_.CheckNext(entry.record, &rows));
     out_.records.push_back(chain_.head());

@@ -33,8 +33,8 @@ Verdict JudgePlace(const v1::Receipt& receipt, const CheckedProof& proof) {
   }
   if (receipt.previous_record_sha256() != proof.records[round - 1]) {
     return {"fork", absl::StrCat("the receipt follows record ", EscapeForLog(receipt.previous_record_sha256(), 64),
-                                 ", but the record of round ", round - 1, " in the proof is ",
-                                 proof.records[round - 1], ": the history was rewritten, or there are two")};
+                                 ", but the record of round ", round - 1, " in the proof is ", proof.records[round - 1],
+                                 ": the history was rewritten, or there are two")};
   }
   if (round == rounds + 1)
     return {"round_open", absl::StrCat("the proof ends with round ", rounds, ", before this round was closed")};
@@ -46,8 +46,8 @@ Verdict JudgeUpdate(const v1::Receipt& receipt, const ProvedUpdate& update) {
   if (update.round != receipt.record().round() || !recorded.ParseFromString(update.record))
     return {"other_receipt", "the proof has the task in another round"};
   if (recorded.update_sha256() != receipt.record().update_sha256())
-    return {"other_update", absl::StrCat("the proof has another update of yours: ",
-                                         EscapeForLog(recorded.update_sha256(), 64))};
+    return {"other_update",
+            absl::StrCat("the proof has another update of yours: ", EscapeForLog(recorded.update_sha256(), 64))};
   if (update::CanonicalBytes(recorded) != update::CanonicalBytes(receipt.record()))
     return {"other_receipt", "the signed record in the proof is not the one that was receipted"};
   if (update.round_state != "committed")

@@ -16,7 +16,8 @@
 // Rows of genesis (round 0): the constant columns of the run's row in `runs`. Rows of a closed round: its row in
 // `rounds`; then for each invited client, by client id, its row in `contributions` and, if its update was accepted, its
 // row in `updates`. Columns come as GenesisColumns() etc. list them: every column there is. Version 2 adds audit_sha256
-// at the end of the row in `rounds`: the newest row of the audit when the round was closed. Genesis is always version 1.
+// at the end of the row in `rounds`: the newest row of the audit when the round was closed. Genesis is always
+// version 1.
 //
 // Threads: pure functions.
 #ifndef TRIBUTARY_COMMON_HISTORY_RECORD_BODY_H_

@@ -56,7 +56,8 @@ class Columns {
     return {};
   }
   void Refuse(std::string_view name) {
-    if (status_.ok()) status_ = absl::DataLossError(absl::StrCat(std::string(name), " in ", row_.table, " is no value of its column"));
+    if (status_.ok())
+      status_ = absl::DataLossError(absl::StrCat(std::string(name), " in ", row_.table, " is no value of its column"));
   }
 
   const BodyRow& row_;

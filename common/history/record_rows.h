@@ -26,7 +26,7 @@ struct GenesisRow {
 // As in `rounds`: those that a check needs.
 struct RoundRow {
   std::string previous_record_sha256;
-  v1::Round round;  // state, models, counts, bytes and metrics
+  v1::Round round;           // state, models, counts, bytes and metrics
   std::string audit_sha256;  // empty in version 1
 };
 

@@ -323,8 +323,7 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database& databa
 absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginOrJoin(Database& database) {
   {
     const std::lock_guard<std::recursive_mutex> lock(database.impl_->mu);
-    if (database.impl_->in_transaction)
-      return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/true));
+    if (database.impl_->in_transaction) return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/true));
   }
   return Begin(database);
 }

@@ -67,8 +67,8 @@ absl::Status AppendOne(Database& database, std::string_view table, std::span<con
 absl::Status AppendContributions(Database& database, const std::string& run, uint64_t round, std::string* body) {
   static const std::string* const sql = new std::string(
       Select(history::ContributionColumns(), "FROM contributions WHERE run_id = ?1 AND round = ?2 ORDER BY client_id"));
-  static const std::string* const update_sql =
-      new std::string(Select(history::UpdateColumns(), "FROM updates WHERE run_id = ?1 AND round = ?2 AND client_id = ?3"));
+  static const std::string* const update_sql = new std::string(
+      Select(history::UpdateColumns(), "FROM updates WHERE run_id = ?1 AND round = ?2 AND client_id = ?3"));
   return database.Query(*sql, {run, round}, [&](const Row& row) {
     AppendRow(body, "contributions", history::ContributionColumns(), row);
     constexpr int kClientId = 3;
@@ -100,8 +100,8 @@ absl::StatusOr<std::string> BuildBody(Database& database, const std::string& run
   }
   TRB_ASSIGN_OR_RETURN(const BodyVersion version, VersionOf(database, run, round));
   std::string body(history::BodyPrefix(version));
-  TRB_RETURN_IF_ERROR(AppendOne(database, "rounds", history::RoundColumns(version), "run_id = ?1 AND round = ?2",
-                                {run, round}, &body));
+  TRB_RETURN_IF_ERROR(
+      AppendOne(database, "rounds", history::RoundColumns(version), "run_id = ?1 AND round = ?2", {run, round}, &body));
   TRB_RETURN_IF_ERROR(AppendContributions(database, run, round, &body));
   return body;
 }

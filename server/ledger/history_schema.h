@@ -1,5 +1,6 @@
 // Schemas 2 to 4 of ledger.db: runs, rounds, contributions, updates, records, and what else happened; then the
-// authorities that the runs name; then the chain of the audit. Documented for people who run SQL on it in docs/reference/database.md.
+// authorities that the runs name; then the chain of the audit. Documented for people who run SQL on it in
+// docs/reference/database.md.
 #ifndef TRIBUTARY_SERVER_LEDGER_HISTORY_SCHEMA_H_
 #define TRIBUTARY_SERVER_LEDGER_HISTORY_SCHEMA_H_
 

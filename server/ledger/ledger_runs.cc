@@ -261,11 +261,10 @@ absl::StatusOr<std::vector<v1::AuditEntry>> LedgerStore::ListAudit(uint64_t limi
   std::vector<v1::AuditEntry> entries;
   const uint64_t most =
       limit == 0 ? kDefaultAuditLimit : std::min<uint64_t>(limit, std::numeric_limits<int32_t>::max());
-  TRB_RETURN_IF_ERROR(
-      SelectAudit(database(), "ORDER BY sequence DESC LIMIT ?1", {most}, [&](v1::AuditEntry entry) {
-        entries.push_back(std::move(entry));
-        return absl::OkStatus();
-      }));
+  TRB_RETURN_IF_ERROR(SelectAudit(database(), "ORDER BY sequence DESC LIMIT ?1", {most}, [&](v1::AuditEntry entry) {
+    entries.push_back(std::move(entry));
+    return absl::OkStatus();
+  }));
   return entries;
 }
 

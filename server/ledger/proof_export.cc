@@ -23,8 +23,7 @@ absl::StatusOr<Certificate> ReadAuthority(Database& database, const std::string&
                         "WHERE r.id = ?1",
                         {run}, [&](const Row& row) { pem = row.Text(0); }));
   if (!found) return absl::NotFoundError(absl::StrCat("no run ", EscapeForLog(run, 80)));
-  if (pem.empty())
-    return absl::FailedPreconditionError("the certificate of the run's authority is not in the ledger");
+  if (pem.empty()) return absl::FailedPreconditionError("the certificate of the run's authority is not in the ledger");
   auto authority = Certificate::FromPem(pem);
   if (authority.ok()) return authority;
   return absl::DataLossError("the certificate of the run's authority cannot be read");

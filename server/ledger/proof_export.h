@@ -1,6 +1,6 @@
 // A run's proof (common/history/proof.h) out of the ledger, piece by piece.
-// Threads: belongs to one at a time. The database is borrowed; each piece is read in one view of it, and what was closed
-// does not change: the whole is what the run's history was when it began, however long the reader takes.
+// Threads: belongs to one at a time. The database is borrowed; each piece is read in one view of it, and what was
+// closed does not change: the whole is what the run's history was when it began, however long the reader takes.
 #ifndef TRIBUTARY_SERVER_LEDGER_PROOF_EXPORT_H_
 #define TRIBUTARY_SERVER_LEDGER_PROOF_EXPORT_H_
 
@@ -31,9 +31,9 @@ class ProofExport {
 
   storage::Database& database_;
   const std::string run_;
-  const uint64_t last_;         // newest record when it began
-  std::string begin_;           // goes out first
-  uint64_t next_ = 0;           // record
+  const uint64_t last_;  // newest record when it began
+  std::string begin_;    // goes out first
+  uint64_t next_ = 0;    // record
   bool ended_ = false;
   std::set<std::string> sent_;  // certificates, by digest
   history::ProofWriter writer_;

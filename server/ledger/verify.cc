@@ -143,10 +143,11 @@ class RunVerifier {
   // The row of the audit that the round sealed when it was closed.
   Finding CheckAudit(const std::string& entry_sha256) {
     if (entry_sha256.empty()) return kNothing;
-    TRB_ASSIGN_OR_RETURN(const int64_t sequence,
-                         database_.QueryInt("SELECT ifnull((SELECT sequence FROM audit WHERE entry_sha256 = ?1), 0)",
-                                            {entry_sha256}));
-    if (sequence == 0) return absl::StrCat("the row of the audit that it names is gone: ", EscapeForLog(entry_sha256, 64));
+    TRB_ASSIGN_OR_RETURN(
+        const int64_t sequence,
+        database_.QueryInt("SELECT ifnull((SELECT sequence FROM audit WHERE entry_sha256 = ?1), 0)", {entry_sha256}));
+    if (sequence == 0)
+      return absl::StrCat("the row of the audit that it names is gone: ", EscapeForLog(entry_sha256, 64));
     if (sequence < audit_sequence_) return "it names an older row of the audit than the round before it";
     audit_sequence_ = sequence;
     return kNothing;
@@ -333,7 +334,8 @@ absl::StatusOr<v1::HistoryVerification> VerifyHistory(Database& database, const 
     found_head = found_head || verifier.found_head();
   }
   if (!found_head)
-    SetFault(&out, options.run, 0, absl::StrCat("no record and no row of the audit has the digest ", EscapeForLog(options.head, 80)));
+    SetFault(&out, options.run, 0,
+             absl::StrCat("no record and no row of the audit has the digest ", EscapeForLog(options.head, 80)));
   return out;
 }
 

@@ -55,7 +55,8 @@ void CompareReceipts(const OwnerReceipts& owner, const CheckedProof& proof, v1::
   for (v1::ReceiptCheck& check : checks) {
     if (history::Contradicts(check))
       SetFault(out, check.round(), absl::StrCat("your receipt: ", check.verdict(), ": ", check.what()));
-    // A certificate that the owner's own receipt names by its digest was issued by this authority: no other can show it.
+    // A certificate that the owner's own receipt names by its digest was issued by this authority: no other can show
+    // it.
     if (out->authority_pinned_by().empty() && (check.verdict() == "in_model" || check.verdict() == "abandoned"))
       out->set_authority_pinned_by("uploads");
     *out->add_receipts() = std::move(check);
@@ -82,7 +83,8 @@ absl::StatusOr<std::string> DigestOf(const std::string& ca_file) {
 std::string AuthorityLine(const v1::HistoryCheck& c) {
   const std::string line = absl::StrCat("CA certificate  ", c.authority_sha256());
   if (!c.authority_pinned_by().empty()) return absl::StrCat(line, " (pinned by ", c.authority_pinned_by(), ")\n");
-  return absl::StrCat(line, "\nNobody here says that this is your federation's CA: compare the digest with one that you\n",
+  return absl::StrCat(line,
+                      "\nNobody here says that this is your federation's CA: compare the digest with one that you\n",
                       "know to be right, or give --ca FILE or --uploads.\n");
 }
 
@@ -91,7 +93,9 @@ std::string AuthorityLine(const v1::HistoryCheck& c) {
 absl::StatusOr<v1::HistoryCheck> CheckProofFile(const ProofQuestion& question) {
   TRB_ASSIGN_OR_RETURN(const std::string named_ca, DigestOf(question.ca));
   OwnerReceipts owner;
-  if (!question.uploads.empty()) TRB_ASSIGN_OR_RETURN(owner, LoadOwnerReceipts(question.uploads));
+  if (!question.uploads.empty()) {
+    TRB_ASSIGN_OR_RETURN(owner, LoadOwnerReceipts(question.uploads));
+  }
   std::set<std::string> tasks;
   for (const v1::Receipt& receipt : owner.receipts) tasks.insert(receipt.record().task_id());
   const std::string pinned = named_ca.empty() ? owner.authority_sha256 : named_ca;
@@ -107,13 +111,11 @@ absl::StatusOr<v1::HistoryCheck> CheckProofFile(const ProofQuestion& question) {
 }
 
 std::string HistoryCheckTable(const v1::HistoryCheck& c) {
-  std::string out = absl::StrCat(
-      c.ok() ? "ok" : "FAULT", ": ", c.rounds_checked(), " rounds (", c.rounds_committed(), " committed), ",
-      c.updates_checked(), " signed updates\n", "run             ", c.run(), " (", c.run_name(), ")\n",
-      "federation      ", c.federation(), "\n", AuthorityLine(c), "head            ", c.head_sha256(), "\n",
-      "model           ", c.model_sha256(), "\n");
-  if (!c.ok())
-    absl::StrAppend(&out, "round ", c.first_fault().round(), ": ", c.first_fault().what(), "\n");
+  std::string out = absl::StrCat(c.ok() ? "ok" : "FAULT", ": ", c.rounds_checked(), " rounds (", c.rounds_committed(),
+                                 " committed), ", c.updates_checked(), " signed updates\n", "run             ", c.run(),
+                                 " (", c.run_name(), ")\n", "federation      ", c.federation(), "\n", AuthorityLine(c),
+                                 "head            ", c.head_sha256(), "\n", "model           ", c.model_sha256(), "\n");
+  if (!c.ok()) absl::StrAppend(&out, "round ", c.first_fault().round(), ": ", c.first_fault().what(), "\n");
   if (!c.remembered().empty())
     absl::StrAppend(&out, "your client remembers ",
                     c.remembered() == "agrees" ? "the same history\n" : "more rounds than this proof has\n");

@@ -103,9 +103,10 @@ absl::Status Outcome(const v1::HistoryReplay& replay) {
     return absl::DataLossError(absl::StrCat("the history does not hold: round ", replay.first_fault().round(), ": ",
                                             replay.first_fault().what()));
   if (replay.ok()) return absl::OkStatus();
-  return WithFix(absl::NotFoundError(replay.rounds_size() == 0 ? "the run has no committed round"
-                                                               : "no round could be replayed: the updates were deleted"),
-                 "a run that should be replayed later keeps them: keep_updates = \"forever\" in its file");
+  return WithFix(
+      absl::NotFoundError(replay.rounds_size() == 0 ? "the run has no committed round"
+                                                    : "no round could be replayed: the updates were deleted"),
+      "a run that should be replayed later keeps them: keep_updates = \"forever\" in its file");
 }
 
 absl::Status Replay(const ReplayArguments& a, Context* c) {

@@ -126,7 +126,8 @@ grpc::ServerUnaryReactor* OperatorService::StartRun(Context* context, const v1::
 }
 
 absl::StatusOr<v1::RunDocument> OperatorService::Start(const Principal& caller, const v1::StartRunRequest& request) {
-  TRB_ASSIGN_OR_RETURN(const std::string id, options_.runs->StartRun(request, {caller.Actor(), caller.certificate_sha256}));
+  TRB_ASSIGN_OR_RETURN(const std::string id,
+                       options_.runs->StartRun(request, {caller.Actor(), caller.certificate_sha256}));
   if (request.dry_run()) {
     v1::RunDocument checked;
     checked.set_schema_version(kSchemaVersion);

@@ -1,7 +1,7 @@
 // What an operator may call (operator.proto). Thin: admission, conversion, one call, the answer; mutations, and what
-// takes a model or a history out, leave a line in the audit, refused ones too. Threads: gRPC calls it from many threads; everything that waits runs on workers.
-// Ownership: Options borrows; all of it outlives the service, and the service outlives the server it is registered
-// with.
+// takes a model or a history out, leave a line in the audit, refused ones too. Threads: gRPC calls it from many
+// threads; everything that waits runs on workers. Ownership: Options borrows; all of it outlives the service, and the
+// service outlives the server it is registered with.
 #ifndef TRIBUTARY_SERVER_SERVICE_OPERATOR_SERVICE_H_
 #define TRIBUTARY_SERVER_SERVICE_OPERATOR_SERVICE_H_
 

@@ -1,7 +1,8 @@
 // A server stream whose messages are made one at a time, each on a worker once the one before it has gone out: for
 // answers too long to hold (a proof) or that take their time (a replay). Nothing waits in memory but one message, and a
 // peer that reads slowly holds no thread.
-// Life: keeps itself alive until gRPC is done. Threads: one worker or one of gRPC's at a time; OnCancel may come beside.
+// Life: keeps itself alive until gRPC is done. Threads: one worker or one of gRPC's at a time; OnCancel may come
+// beside.
 #ifndef TRIBUTARY_SERVER_SERVICE_PULL_STREAM_H_
 #define TRIBUTARY_SERVER_SERVICE_PULL_STREAM_H_
 

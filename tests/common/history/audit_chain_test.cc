@@ -29,7 +29,8 @@ v1::AuditEntry Entry(uint64_t sequence, const std::string& previous) {
 
 // The layout is a contract (docs/protocol.md): made with Python's hashlib, as tests/e2e/prove_test.py does it.
 TEST(AuditDigestTest, IsThatOfTheDocumentedBytes) {
-  EXPECT_EQ(Entry(1, std::string(kNoRecord)).entry_sha256(), "7567d985dbb38633135525c2db62eadac7e4768833f00bd65ceb1b213ffcf645");
+  EXPECT_EQ(Entry(1, std::string(kNoRecord)).entry_sha256(),
+            "7567d985dbb38633135525c2db62eadac7e4768833f00bd65ceb1b213ffcf645");
 }
 
 TEST(AuditDigestTest, EveryFieldCounts) {

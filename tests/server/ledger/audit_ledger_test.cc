@@ -199,9 +199,10 @@ TEST(AuditUpgradeTest, RowsThatWereThereAreChainedInTheirOrder) {
     ASSERT_OK_AND_ASSIGN(const auto old, Database::Open(LedgerPath(dir.path())));
     ASSERT_OK(storage::Migrate(*old, LedgerMigrations().first(3)));
     for (int i = 1; i <= 1500; ++i) {
-      ASSERT_OK(old->Run("INSERT INTO audit (time_unix_ms, actor, action, subject, outcome) VALUES (?1, 'operator/local', "
-                         "'client.invite', ?2, 'ok')",
-                         {i, absl::StrCat("site-", i)}));
+      ASSERT_OK(
+          old->Run("INSERT INTO audit (time_unix_ms, actor, action, subject, outcome) VALUES (?1, 'operator/local', "
+                   "'client.invite', ?2, 'ok')",
+                   {i, absl::StrCat("site-", i)}));
     }
   }
   ASSERT_OK_AND_ASSIGN(const auto upgraded, OpenLedger(dir.path()));

@@ -15,8 +15,8 @@
 namespace tributary::ledger {
 namespace {
 
-using storage::Database;
 using history::IsBetterRound;
+using storage::Database;
 using storage::Row;
 using ::testing::HasSubstr;
 using testing::IsOk;

@@ -130,11 +130,11 @@ TEST_F(ProofVerbsTest, ReceiptsComeFromAListOfUploads) {
 }
 
 TEST_F(ProofVerbsTest, WhatIsNoListOfUploadsIsRefused) {
-  for (const char* text : {"", "{", "[]", "7", "{}", R"({"uploads": 1})", R"({"uploads": [1]})",
-                           R"({"uploads": [{"receipt": 1}]})", R"({"uploads": [{"receipt": {}}]})",
-                           R"({"uploads": [{"receipt": {"message": 5}}]})",
-                           R"({"uploads": [{"receipt": {"message": "abc"}}]})",
-                           R"({"uploads": [{"receipt": {"message": "ffffffff"}}]})"}) {
+  for (const char* text :
+       {"", "{", "[]", "7", "{}", R"({"uploads": 1})", R"({"uploads": [1]})", R"({"uploads": [{"receipt": 1}]})",
+        R"({"uploads": [{"receipt": {}}]})", R"({"uploads": [{"receipt": {"message": 5}}]})",
+        R"({"uploads": [{"receipt": {"message": "abc"}}]})",
+        R"({"uploads": [{"receipt": {"message": "ffffffff"}}]})"}) {
     EXPECT_THAT(LoadOwnerReceipts(dir_.Write("uploads.json", text)), StatusIs(absl::StatusCode::kInvalidArgument))
         << text;
   }
