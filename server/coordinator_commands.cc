@@ -20,6 +20,7 @@
 #include "common/base/logging.h"
 #include "common/base/proto_json.h"
 #include "common/crypto/secure_random.h"
+#include "common/rpc/grpc_log.h"
 #include "server/identity/federation_init.h"
 #include "server/ledger/backup.h"
 #include "server/ledger/identity_ledger.h"
@@ -57,13 +58,19 @@ absl::Status Init(const Arguments& a) {
   return absl::OkStatus();
 }
 
-// SIGINT and SIGTERM are blocked in every thread (they inherit it) and taken here.
+// SIGINT, SIGTERM and SIGHUP are blocked in every thread (they inherit it) and taken here.
 absl::Status Run(const Arguments& a, const sigset_t& signals) {
-  TRB_ASSIGN_OR_RETURN(const auto coordinator, service::Coordinator::Start({a.dir}));
+  rpc::TakeOverGrpcLog();
+  TRB_ASSIGN_OR_RETURN(const auto coordinator,
+                       service::Coordinator::Start({.directory = a.dir, .program = "/proc/self/exe"}));
   std::fprintf(stderr, "ready main=%s enrol=%s\n", coordinator->MainEndpoint().c_str(),
                coordinator->EnrolEndpoint().c_str());
   int signal_number = 0;
-  sigwait(&signals, &signal_number);
+  for (sigwait(&signals, &signal_number); signal_number == SIGHUP; sigwait(&signals, &signal_number)) {
+    const absl::Status reloaded = coordinator->Reload();
+    if (reloaded.ok()) Log(LogLevel::kInfo, "settings_reloaded");
+    if (!reloaded.ok()) Log(LogLevel::kError, "settings_kept", {{"reason", reloaded.ToString()}});
+  }
   Log(LogLevel::kInfo, "stopping", {{"signal", signal_number}});
   coordinator->Stop();
   return absl::OkStatus();
@@ -175,6 +182,7 @@ int RunCoordinatorCommand(int argc, const char* const* argv) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
 
   CLI::App app("Runs a federation: sends out the model, averages what comes back, keeps a history that can be checked.",
                "tributary-coordinator");

@@ -110,6 +110,7 @@ absl::Status Daemon::Run(std::stop_token stop) {
   parts.renewal = &renewal;
   TRB_ASSIGN_OR_RETURN(parts.facts, Facts());
   parts.version = TRIBUTARY_VERSION;
+  parts.identity = identity_;
   parts.engine = nn::EngineName();
   parts.jitter_seed = std::hash<std::string>{}(identity_.id);
   parts.on_open = [this](const v1::Welcome& welcome) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
 #include "common/base/error_report.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
@@ -45,6 +47,39 @@ absl::Status Explain(const absl::Status& status) {
       return status;
   }
 }
+
+// Cancels a session that has not come to its point in time. A coordinator that answers pings and nothing else would be
+// waited for without end.
+class SessionDeadline {
+ public:
+  SessionDeadline(CoordinatorLink::Session* session, const Clock* clock, absl::Duration timeout)
+      : clock_(*clock), deadline_(clock->Monotonic() + timeout), thread_([this, session] { Wait(session); }) {}
+  ~SessionDeadline() {
+    {
+      const MutexLock lock(&mu_);
+      met_ = true;
+    }
+    changed_.NotifyAll();
+    thread_.join();
+  }
+
+ private:
+  void Wait(CoordinatorLink::Session* session) TRB_EXCLUDES(mu_) {
+    {
+      const MutexLock lock(&mu_);
+      while (!met_ && clock_.Monotonic() < deadline_) clock_.WaitUntil(&mu_, &changed_, deadline_);
+      if (met_) return;
+    }
+    session->Cancel();
+  }
+
+  const Clock& clock_;
+  const absl::Duration deadline_;
+  Mutex mu_;
+  CondVar changed_;
+  bool met_ TRB_GUARDED_BY(mu_) = false;
+  std::thread thread_;
+};
 
 }  // namespace
 
@@ -96,6 +131,8 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get());
   end.status = welcome.status();
   if (!welcome.ok()) return end;
+  end.fatal = CheckWelcome(*welcome);
+  if (!end.fatal.ok()) return end;
   end.opened = true;
   backoff_.SetRange({Millis(welcome->reconnect_min_ms()), Millis(welcome->reconnect_max_ms())});
   std::atomic<bool> for_renewal{false};
@@ -145,11 +182,32 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
 
 absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session) {
   TRB_ASSIGN_OR_RETURN(const v1::ClientMessage hello, MakeHello());
-  // A failed write has its reason in Read.
-  session->Write(hello);
-  TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, session->Read());
+  absl::StatusOr<v1::CoordinatorMessage> read;
+  {
+    const SessionDeadline deadline(session, parts_.clock, parts_.welcome_timeout);
+    session->Write(hello);  // a failed write has its reason in Read
+    read = session->Read();
+  }
+  if (absl::IsCancelled(read.status()))
+    return absl::UnavailableError("the coordinator did not welcome this client in time");
+  TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, std::move(read));
   if (!first.has_welcome()) return absl::UnavailableError("the coordinator did not begin with a welcome");
   return first.welcome();
+}
+
+// The certificate is the one thing that counts for the coordinator; what this directory says of it must be the same, or
+// the owner would read wrong names and the signatures of updates would not fit.
+absl::Status SessionLoop::CheckWelcome(const v1::Welcome& welcome) const {
+  const rpc::LocalIdentity& own = parts_.identity;
+  if (own.id.empty() ||
+      (welcome.client_id() == own.id && welcome.name() == own.name && welcome.federation() == own.federation))
+    return absl::OkStatus();
+  return WithFix(
+      absl::FailedPreconditionError(absl::StrCat("the coordinator takes this client for ", EscapeForLog(welcome.name()),
+                                                 " (", EscapeForLog(welcome.client_id()), ") of federation ",
+                                                 EscapeForLog(welcome.federation()), ", but it joined as ", own.name,
+                                                 " (", own.id, ") of ", own.federation)),
+      "identity.json and the certificate in pki/ do not belong together: restore this directory, or join anew");
 }
 
 void SessionLoop::ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end) {

@@ -20,6 +20,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/rpc/enrolment_client.h"
 #include "tributary/v1/federation.pb.h"
 
 namespace tributary::session {
@@ -46,6 +47,9 @@ class SessionLoop {
     Renewal* renewal = nullptr;  // may be null
     v1::DatasetFacts facts;      // for hello
     std::string version, engine;
+    // What a welcome must say, as the certificate's owner knows it from joining; an empty id: anything.
+    rpc::LocalIdentity identity;
+    absl::Duration welcome_timeout = absl::Seconds(30);  // after which a silent coordinator is given up
     uint64_t jitter_seed = 1;
     Backoff::Range reconnect;                         // until a welcome says otherwise
     std::function<void(const v1::Welcome&)> on_open;  // a session is open; may be empty
@@ -55,7 +59,7 @@ class SessionLoop {
   // OK: `stop` was requested.
   // PERMISSION_DENIED, UNAUTHENTICATED  this identity is revoked or unknown
   // ABORTED              another process uses this identity: its session is newer
-  // FAILED_PRECONDITION  versions too far apart
+  // FAILED_PRECONDITION  versions too far apart, or the coordinator takes this client for another
   // INTERNAL, RESOURCE_EXHAUSTED, DATA_LOSS...  the client's own ledger failed
   absl::Status Run(std::stop_token stop);
 
@@ -70,6 +74,7 @@ class SessionLoop {
   };
   End RunOnce(std::stop_token stop);
   absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session);
+  absl::Status CheckWelcome(const v1::Welcome& welcome) const;
   absl::StatusOr<v1::ClientMessage> MakeHello();
   void ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end);
   absl::Status Handle(const v1::CoordinatorMessage& message, SessionSender* sender, End* end);

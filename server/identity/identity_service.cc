@@ -7,6 +7,7 @@
 #include "common/crypto/digest.h"
 #include "common/crypto/invitation.h"
 #include "common/rpc/limits.h"
+#include "common/rpc/peer_check.h"
 #include "server/identity/invite_request.h"
 #include "server/identity/permissions.h"
 
@@ -29,8 +30,18 @@ absl::Status CheckGood(const Known& known, int64_t now_unix_ms) {
     return absl::UnauthenticatedError("this certificate was replaced by a newer one");
   if (certificate.state == CertificateState::kRevoked)
     return absl::UnauthenticatedError("this certificate is revoked: ask the operator for an invitation");
+  const auto clocks = [now_unix_ms](int64_t date_unix_ms) {
+    return absl::StrCat(rpc::DateText(absl::FromUnixMillis(date_unix_ms)), ", and the coordinator's clock says ",
+                        rpc::DateText(absl::FromUnixMillis(now_unix_ms)));
+  };
   if (now_unix_ms >= certificate.not_after_unix_ms)
-    return absl::UnauthenticatedError("this certificate has expired: ask the operator for an invitation");
+    return absl::UnauthenticatedError(absl::StrCat("this certificate has expired at ",
+                                                   clocks(certificate.not_after_unix_ms),
+                                                   ": ask the operator for an invitation, or to set that clock"));
+  if (now_unix_ms < certificate.not_before_unix_ms)
+    return absl::UnauthenticatedError(absl::StrCat("this certificate is not valid before ",
+                                                   clocks(certificate.not_before_unix_ms),
+                                                   ": ask the operator to set that clock"));
   return absl::OkStatus();
 }
 
@@ -103,8 +114,10 @@ void IdentityService::AuditRefusal(const Principal& by, std::string_view action,
 }
 
 absl::StatusOr<Principal> IdentityService::Authorize(rpc::Listener listener, std::string_view method,
-                                                     std::string_view peer_certificate_pem) {
+                                                     std::string_view peer_certificate_pem,
+                                                     const std::string& address) {
   Principal who;
+  who.name = address;
   absl::StatusOr<Principal> caller = Judge(listener, method, peer_certificate_pem, &who);
   if (absl::IsUnauthenticated(caller.status()) || absl::IsPermissionDenied(caller.status()))
     AuditRefusal(who, "call", std::string(method), caller.status());

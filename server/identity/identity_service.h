@@ -72,9 +72,10 @@ class IdentityService {
   // ---- the choke point: call it first in every RPC, with the PEM that TLS verified (empty: none shown).
   //   UNAUTHENTICATED    no certificate, unknown, expired, superseded or revoked; the caller's identity is gone
   //   PERMISSION_DENIED  known, but this role may not call this method on this listener
-  // The first use of a renewed certificate ends its predecessors here.
+  // The first use of a renewed certificate ends its predecessors here. A refusal leaves its row in the audit, which is
+  // what `address` is for.
   absl::StatusOr<Principal> Authorize(rpc::Listener listener, std::string_view method,
-                                      std::string_view peer_certificate_pem);
+                                      std::string_view peer_certificate_pem, const std::string& address = "");
 
   // ---- operators
   // INVALID_ARGUMENT lists every bad field; ALREADY_EXISTS says how to bring the name back. The same request_id with

@@ -4,7 +4,6 @@
 
 #include "common/base/logging.h"
 #include "common/rpc/limits.h"
-#include "common/rpc/peer.h"
 #include "server/service/hello_checks.h"
 #include "server/service/upload_stream.h"
 
@@ -39,7 +38,7 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
   const std::shared_ptr<Session> session = Session::Create(this, options_.session_workers, context);
   Session* raw = session.get();
   // Read now: when the worker comes to it, the stream may be over and its context gone.
-  const bool posted = options_.gate->workers().Post([this, session, peer = rpc::PeerCertificatePem(*context)] {
+  const bool posted = options_.gate->workers().Post([this, session, peer = options_.gate->Greet(*context)] {
     const std::weak_ptr<Session> weak = session;
     auto pass = options_.gate->AdmitStream(peer, kOpenSession, [weak](const absl::Status& why, bool again) {
       const auto live = weak.lock();

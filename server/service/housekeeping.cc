@@ -53,6 +53,7 @@ void Housekeeping::TickOften() {
   options_.slots->CheckAll();
   options_.live->CutAgain();
   options_.live->CutExpired(options_.clock->NowUnixMillis());
+  if (renew_now_.exchange(false)) LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("enrolment_port_failed", options_.enrolment->Update());
 }
 

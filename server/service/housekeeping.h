@@ -4,6 +4,7 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 
+#include <atomic>
 #include <string>
 #include <thread>
 
@@ -43,6 +44,8 @@ class Housekeeping {
   // Once, now, on the caller's thread.
   void TickOften();
   void TickSeldom();
+  // Certificates that are due are renewed at the next tick.
+  void RenewNow() { renew_now_ = true; }
 
  private:
   void Run() TRB_EXCLUDES(mu_);
@@ -52,6 +55,7 @@ class Housekeeping {
 
   const Options options_;
   std::thread thread_;
+  std::atomic<bool> renew_now_{false};
   Mutex mu_;
   CondVar stop_;
   bool stopping_ TRB_GUARDED_BY(mu_) = false;

@@ -49,7 +49,7 @@ class PullStream : public grpc::ServerWriteReactor<Message> {
 
  private:
   PullStream(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open)
-      : gate_(*gate), context_(*context), method_(method), open_(std::move(open)) {}
+      : gate_(*gate), peer_(gate->Greet(*context)), context_(*context), method_(method), open_(std::move(open)) {}
 
   void Post() {
     if (!gate_.workers().Post([this] { Step(); }))
@@ -70,8 +70,8 @@ class PullStream : public grpc::ServerWriteReactor<Message> {
 
   absl::StatusOr<bool> Make() {
     if (next_ == nullptr) {
-      TRB_ASSIGN_OR_RETURN(pass_, gate_.AdmitStream(rpc::PeerCertificatePem(context_), method_,
-                                                    [this](const absl::Status&, bool) { context_.TryCancel(); }));
+      TRB_ASSIGN_OR_RETURN(
+          pass_, gate_.AdmitStream(peer_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); }));
       TRB_ASSIGN_OR_RETURN(next_, open_(pass_.caller));
     }
     if (cancelled_) return absl::CancelledError("the caller has gone");
@@ -79,6 +79,7 @@ class PullStream : public grpc::ServerWriteReactor<Message> {
   }
 
   Gate& gate_;
+  const rpc::Peer peer_;
   grpc::CallbackServerContext& context_;
   const std::string_view method_;
   const Open open_;

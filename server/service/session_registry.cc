@@ -8,11 +8,13 @@ namespace {
 
 constexpr int kMostNewcomers = 2;
 constexpr double kSessionsAtFullRate = 1000;
+// A beat that comes before keepalive would ask saves its ping.
+constexpr double kMostStretch = 3.6;
 
 }  // namespace
 
 absl::Duration HeartbeatInterval(absl::Duration base, uint64_t sessions) {
-  return base * std::clamp(static_cast<double>(sessions) / kSessionsAtFullRate, 1.0, 4.0);
+  return base * std::clamp(static_cast<double>(sessions) / kSessionsAtFullRate, 1.0, kMostStretch);
 }
 
 void SessionRegistry::Expect(const std::string& client_id, std::shared_ptr<SessionSink> sink) {

@@ -35,7 +35,7 @@ class SessionSink {
 };
 
 // How often a new session is asked to beat when there may be `sessions`: `base` up to a thousand, from there on less
-// often, so that all together beat at the same rate, but at least every 4 * base. A peer whose connection is dead is
+// often, so that all together beat at the same rate, but at least every 3.6 * base. A peer whose connection is dead is
 // noticed by keepalive (common/rpc/limits.h) however seldom it beats.
 absl::Duration HeartbeatInterval(absl::Duration base, uint64_t sessions);
 

@@ -74,6 +74,7 @@ class ClientFixture : public ::testing::Test {
     parts.clock = &clock_;
     parts.facts = data_->facts();
     parts.renewal = renewal_;
+    parts.identity = {"client-1", "anna", "client", "fed", "", ""};
     return parts;
   }
 

@@ -1,6 +1,6 @@
 #include "client/session/session_loop.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <atomic>
 
@@ -41,6 +41,29 @@ TEST_F(SessionLoopTest, HelloSaysWhatTheDataAreAndTheLedgerHasIt) {
   ASSERT_EQ(1u, rows.size());
   EXPECT_EQ("dataset_facts", rows[0].kind);
   EXPECT_EQ("20 examples, 3, 2 classes", rows[0].detail);
+}
+
+TEST_F(SessionLoopTest, ACoordinatorThatDoesNotWelcomeIsGivenUpAndTriedAgain) {
+  link_.welcomes = false;
+  StartSession();
+  link_.AwaitHello(1);
+  clock_.Advance(absl::Seconds(29));
+  EXPECT_EQ(1, link_.sessions());
+  AwaitHelloMovingTime(2);
+}
+
+TEST_F(SessionLoopTest, AWelcomeForAnotherIsRefused) {
+  for (const char* field : {"client_id", "name", "federation"}) {
+    const v1::Welcome good = link_.welcome;
+    *(field == std::string("client_id") ? link_.welcome.mutable_client_id()
+      : field == std::string("name")    ? link_.welcome.mutable_name()
+                                        : link_.welcome.mutable_federation()) = "another";
+    StartSession();
+    EXPECT_THAT(LoopEnd(),
+                StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("takes this client for")))
+        << field;
+    link_.welcome = good;
+  }
 }
 
 TEST_F(SessionLoopTest, ATaskIsTrainedUploadedAndReceipted) {
