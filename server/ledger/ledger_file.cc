@@ -2,6 +2,7 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
+#include "server/ledger/audit_ledger.h"
 #include "server/ledger/history_schema.h"
 #include "server/ledger/identity_schema.h"
 #include "server/ledger/ledger_store.h"
@@ -20,10 +21,11 @@ storage::Database::Options LedgerOptions(bool read_only) {
 }  // namespace
 
 std::span<const storage::Migration> LedgerMigrations() {
-  static const std::array<storage::Migration, 3> migrations = {{
+  static const std::array<storage::Migration, 4> migrations = {{
       {1, "identity", kIdentityMigrationSql},
       {2, "history", kHistorySchema},
       {3, "authorities", kAuthoritiesSchema},
+      {4, "audit chain", kAuditChainSchema, &ChainAudit},
   }};
   return migrations;
 }
