@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
 
@@ -59,14 +60,18 @@ absl::Status SessionLoop::Run(std::stop_token stop) {
     TRB_RETURN_IF_ERROR(RenewNow());
     const End end = RunOnce(stop);
     if (stop.stop_requested()) break;
-    TRB_RETURN_IF_ERROR(end.fatal);
+    const bool no_room = absl::IsResourceExhausted(end.fatal);
+    if (!no_room) TRB_RETURN_IF_ERROR(end.fatal);
     if (end.for_renewal) continue;
-    if (ComingBackMakesNoSense(end.status)) return Explain(end.status);
-    if (end.opened) backoff_.Reset();
+    if (!no_room && ComingBackMakesNoSense(end.status)) return Explain(end.status);
+    if (end.opened && !no_room) backoff_.Reset();
     const absl::Duration pause = std::max(backoff_.Next(), end.pace);
-    Log(LogLevel::kWarning, "session_lost",
-        {{"why", end.status.ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
+    Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
+        {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
     Pause(pause, stop);
+    // On a new connection: nobody would drive the old one's attempts in between, and they time out one after another.
+    if (const absl::Status again = parts_.link->Reconnect(); !again.ok())
+      Log(LogLevel::kWarning, "reconnect_failed", {{"why", again.ToString()}});
   }
   return absl::OkStatus();
 }
@@ -88,12 +93,15 @@ absl::Status SessionLoop::RenewNow() {
 
 SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   End end;
+  const absl::StatusOr<v1::ClientMessage> hello = MakeHello();
+  end.fatal = hello.status();
+  if (!hello.ok()) return end;
   absl::StatusOr<std::unique_ptr<CoordinatorLink::Session>> opened = parts_.link->OpenSession();
   end.status = opened.status();
   if (!opened.ok()) return end;
   const std::unique_ptr<CoordinatorLink::Session> session = *std::move(opened);
   const std::stop_callback cancel(stop, [&session] { session->Cancel(); });
-  const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get());
+  const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get(), *hello);
   end.status = welcome.status();
   if (!welcome.ok()) return end;
   end.opened = true;
@@ -143,8 +151,7 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
   return message;
 }
 
-absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session) {
-  TRB_ASSIGN_OR_RETURN(const v1::ClientMessage hello, MakeHello());
+absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello) {
   // A failed write has its reason in Read.
   session->Write(hello);
   TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, session->Read());
@@ -192,6 +199,7 @@ absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* s
   answer.set_accepted(decision.accepted);
   answer.set_code(decision.refusal.code);
   answer.set_reason(decision.refusal.reason);
+  TRB_FAIL_POINT("task.answer");
   sender->Push(std::move(message));
   if (decision.accepted) return parts_.board->Accepted(task, decision.is_new);
   return parts_.board->Declined(task.task_id());

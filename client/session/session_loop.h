@@ -56,7 +56,7 @@ class SessionLoop {
   // PERMISSION_DENIED, UNAUTHENTICATED  this identity is revoked or unknown
   // ABORTED              another process uses this identity: its session is newer
   // FAILED_PRECONDITION  versions too far apart
-  // INTERNAL, RESOURCE_EXHAUSTED, DATA_LOSS...  the client's own ledger failed
+  // INTERNAL, UNKNOWN, DATA_LOSS...  the client's own ledger failed; without room on its disk it comes back instead
   absl::Status Run(std::stop_token stop);
 
  private:
@@ -69,7 +69,7 @@ class SessionLoop {
     absl::Duration pace = absl::ZeroDuration();
   };
   End RunOnce(std::stop_token stop);
-  absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session);
+  absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello);
   absl::StatusOr<v1::ClientMessage> MakeHello();
   void ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end);
   absl::Status Handle(const v1::CoordinatorMessage& message, SessionSender* sender, End* end);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/learning/fedavg.h"
 #include "common/storage/blob_store.h"
 #include "common/update/update_codec.h"
@@ -101,7 +102,9 @@ absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::strin
   RoundResult result;
   result.model_norm = DifferenceNorm(model, base) / rate;
   FillMeans(rows, &result);
+  TRB_FAIL_POINT("round.aggregated");
   TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs->Put(update::EncodeParameters(model)));
+  TRB_FAIL_POINT("round.model_stored");
   return result;
 }
 

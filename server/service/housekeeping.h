@@ -4,6 +4,7 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 
+#include <set>
 #include <string>
 #include <thread>
 
@@ -47,7 +48,7 @@ class Housekeeping {
  private:
   void Run() TRB_EXCLUDES(mu_);
   bool WaitForTick() TRB_EXCLUDES(mu_);
-  absl::Status SweepUploads();
+  absl::StatusOr<std::set<std::string>> OpenTasks() const;
   void WarnOfLowDisk();
 
   const Options options_;

@@ -24,12 +24,14 @@ MNIST = os.environ.get("TRIBUTARY_MNIST_DIR", "")
 class Program:
     """One running program. Its stderr is read into `lines` by a thread."""
 
-    def __init__(self, argv, name):
+    def __init__(self, argv, name, env=None):
+        """`env`: variables beside those of this process."""
         self.name, self.lines = name, []
         self._changed = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True, errors="replace")
+                                        stderr=subprocess.PIPE, text=True, errors="replace",
+                                        env={**os.environ, **(env or {})})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -100,6 +102,9 @@ def run_program(name, args, stdin="", timeout=120, env=None, cwd=None):
 
 
 class Federation:
+    # Where the coordinator and the clients come from; `tributary` is always BIN's.
+    programs = BIN
+
     def __init__(self):
         self.root = tempfile.mkdtemp(prefix="tributary-e2e-")
         self.dir = os.path.join(self.root, "coordinator")
@@ -122,8 +127,9 @@ class Federation:
         run_program("tributary-coordinator", ["init", "--dir", self.dir, "--name", "localhost", "--listen", "127.0.0.1:0",
                                               "--enrol-listen", "127.0.0.1:0"]).ok()
 
-    def start(self):
-        self.coordinator = Program([os.path.join(BIN, "tributary-coordinator"), "run", "--dir", self.dir], "coordinator")
+    def start(self, env=None):
+        self.coordinator = Program([os.path.join(self.programs, "tributary-coordinator"), "run", "--dir", self.dir],
+                                   "coordinator", env)
         self.coordinator.wait_for("ready main=")
 
     def restart_after_kill(self):
@@ -147,8 +153,9 @@ class Federation:
         return run_program("tributary-client", ["join", "--dir", self.client_dir(name), "--data", data, "--yes", "--threads", "1", *args],
                            self.invite(name, *invite_args) + "\n").ok()
 
-    def start_client(self, name):
-        self.clients[name] = Program([os.path.join(BIN, "tributary-client"), "run", "--dir", self.client_dir(name)], name)
+    def start_client(self, name, env=None):
+        self.clients[name] = Program([os.path.join(self.programs, "tributary-client"), "run", "--dir", self.client_dir(name)],
+                                     name, env)
         return self.clients[name]
 
     def add_client(self, name, data, *args, invite_args=()):
