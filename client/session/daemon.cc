@@ -36,6 +36,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Options options) {
   TRB_RETURN_IF_ERROR(nn::CheckEngine());
   TRB_RETURN_IF_ERROR(d->OpenIdentity());
   TRB_ASSIGN_OR_RETURN(d->lock_, LockDirectory(directory));
+  TRB_RETURN_IF_ERROR(SweepTemporaries(directory));
   absl::StatusOr<ClientSettings> settings = LoadClientSettings(directory + "/client.toml");
   if (absl::IsNotFound(settings.status())) return WithFix(settings.status(), kSettingsFix);
   TRB_RETURN_IF_ERROR(settings.status());

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/error_report.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
 
@@ -106,9 +107,10 @@ absl::Status SessionLoop::Run(std::stop_token stop) {
     TRB_RETURN_IF_ERROR(RenewNow());
     const End end = RunOnce(stop);
     if (stop.stop_requested()) break;
-    TRB_RETURN_IF_ERROR(end.fatal);
+    const bool no_room = absl::IsResourceExhausted(end.fatal);
+    if (!no_room) TRB_RETURN_IF_ERROR(end.fatal);
     if (end.ours) continue;
-    TRB_RETURN_IF_ERROR(Final(end.status));
+    if (!no_room) TRB_RETURN_IF_ERROR(Final(end.status));
     Lost(end, stop);
   }
   return absl::OkStatus();
@@ -144,10 +146,11 @@ bool SessionLoop::ClocksDisagree(const absl::Status& status) const {
 // On a new connection: one that is broken, or backs off by itself, is not waited for, and a coordinator that has moved
 // is found at its new address.
 void SessionLoop::Lost(const End& end, std::stop_token stop) {
-  if (end.opened) backoff_.Reset();
+  const bool no_room = absl::IsResourceExhausted(end.fatal);
+  if (end.opened && !no_room) backoff_.Reset();
   const absl::Duration pause = std::max(backoff_.Next(), end.pace);
-  Log(LogLevel::kWarning, "session_lost",
-      {{"why", end.status.ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
+  Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
+      {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
   SayIfClockIsWrong();
   Pause(pause, stop);
   if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
@@ -184,13 +187,19 @@ absl::Status SessionLoop::RenewNow() {
 
 SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   End end;
+  const absl::StatusOr<v1::DatasetFacts> facts = parts_.facts();
+  end.status = facts.status();  // the data cannot be read now: later, perhaps
+  if (!facts.ok()) return end;
+  const absl::StatusOr<v1::ClientMessage> hello = MakeHello(*facts);
+  end.fatal = hello.status();
+  if (!hello.ok()) return end;
   absl::StatusOr<std::unique_ptr<CoordinatorLink::Session>> opened = parts_.link->OpenSession();
   end.status = opened.status();
   if (!opened.ok()) return end;
   const std::unique_ptr<CoordinatorLink::Session> session = *std::move(opened);
   CurrentSession current(this, session.get());
   const std::stop_callback cancel(stop, [&session] { session->Cancel(); });
-  const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get());
+  const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get(), *hello);
   end.status = welcome.status();
   end.ours = current.EndedByReannounce();
   if (!welcome.ok()) return end;
@@ -216,13 +225,13 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   return end;
 }
 
-absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
+absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello(const v1::DatasetFacts& facts) {
   v1::ClientMessage message;
   v1::Hello& hello = *message.mutable_hello();
   hello.set_protocol_version(kProtocolVersion);
   hello.set_version(parts_.version);
   hello.set_engine(parts_.engine);
-  TRB_ASSIGN_OR_RETURN(*hello.mutable_dataset(), parts_.facts());
+  *hello.mutable_dataset() = facts;
   for (v1::HeldTask& held : parts_.board->Held()) *hello.add_held() = std::move(held);
   TRB_ASSIGN_OR_RETURN(const std::vector<RunMemory> runs, parts_.ledger->Runs(kMostHeads));
   for (const RunMemory& run : runs) {
@@ -231,20 +240,19 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
     head.set_round(run.round);
     head.set_previous_record_sha256(run.previous_record_sha256);
   }
-  const std::string facts = hello.dataset().SerializeAsString();
+  const std::string sent_facts = facts.SerializeAsString();
   SentRow sent;
   sent.kind = "dataset_facts";
-  sent.detail = DescribeFacts(hello.dataset());
-  sent.bytes = facts.size();
-  sent.sha256 = crypto::Sha256Hex(facts);
+  sent.detail = DescribeFacts(facts);
+  sent.bytes = sent_facts.size();
+  sent.sha256 = crypto::Sha256Hex(sent_facts);
   sent.outcome = "sent";
   sent.last_unix_ms = parts_.clock->NowUnixMillis();
   TRB_RETURN_IF_ERROR(parts_.ledger->RecordSent(sent));
   return message;
 }
 
-absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session) {
-  TRB_ASSIGN_OR_RETURN(const v1::ClientMessage hello, MakeHello());
+absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello) {
   absl::StatusOr<v1::CoordinatorMessage> read;
   {
     const SessionDeadline deadline(session, parts_.clock, parts_.welcome_timeout);
@@ -313,6 +321,7 @@ absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* s
   answer.set_accepted(decision.accepted);
   answer.set_code(decision.refusal.code);
   answer.set_reason(decision.refusal.reason);
+  TRB_FAIL_POINT("task.answer");
   sender->Push(std::move(message));
   if (decision.accepted) return parts_.board->Accepted(task, decision.is_new);
   return parts_.board->Declined(task.task_id());

@@ -64,7 +64,7 @@ class SessionLoop {
   // ABORTED              another process uses this identity: a newer session took over for the second time in a few
   //                      minutes. Once may be our own, that a bad line brought to the coordinator late.
   // FAILED_PRECONDITION  versions too far apart, or the coordinator takes this client for another
-  // INTERNAL, RESOURCE_EXHAUSTED, DATA_LOSS...  the client's own ledger failed
+  // INTERNAL, UNKNOWN, DATA_LOSS...  the client's own ledger failed; without room on its disk it comes back instead
   absl::Status Run(std::stop_token stop);
   // Ends the session that is open, if one is, for another with a new hello at once: the facts are others now. From any
   // thread.
@@ -82,9 +82,9 @@ class SessionLoop {
     absl::Duration pace = absl::ZeroDuration();
   };
   End RunOnce(std::stop_token stop);
-  absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session);
+  absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello);
   absl::Status CheckWelcome(const v1::Welcome& welcome) const;
-  absl::StatusOr<v1::ClientMessage> MakeHello();
+  absl::StatusOr<v1::ClientMessage> MakeHello(const v1::DatasetFacts& facts);
   void ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end);
   absl::Status Handle(const v1::CoordinatorMessage& message, SessionSender* sender, End* end);
   absl::Status HandleTask(const v1::TrainTask& task, SessionSender* sender);

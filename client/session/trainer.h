@@ -60,6 +60,7 @@ class Trainer {
   absl::Status Work(const TrainJob& job);
   absl::StatusOr<Model> FetchModel(const TrainJob& job);
   absl::StatusOr<learning::LocalResult> TrainOn(const TrainJob& job, std::string model_bytes);
+  absl::Status OnceThereIsRoom(const TrainJob& job, const std::function<absl::Status()>& write);
   absl::Status Deliver(const TrainJob& job, const learning::LocalResult& result, uint64_t download_ms);
   void End(const TrainJob& job, const absl::Status& status);
 

@@ -31,6 +31,12 @@ std::span<const storage::Migration> LedgerMigrations();
 // DIR/ledger.db
 std::string LedgerPath(const std::string& directory);
 
+// DIR/ledger.db.schema-N: the ledger as it was at schema N, kept when a newer program found it.
+std::string LedgerCopyPath(const std::string& directory, int version);
+
+// Brings it to the newest schema; before the first step a copy of what is there is kept (LedgerCopyPath).
+absl::Status MigrateLedger(const std::string& directory, storage::Database& database);
+
 // Opens and migrates DIR/ledger.db (makes it when absent), checking the file first. Errors as Database::Open, and
 // FAILED_PRECONDITION for a file made by a newer version. The caller holds the directory's lock.
 absl::StatusOr<std::unique_ptr<storage::Database>> OpenLedger(const std::string& directory);

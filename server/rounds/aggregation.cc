@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/learning/fedavg.h"
 #include "common/storage/blob_store.h"
 #include "common/update/update_codec.h"
@@ -126,7 +127,9 @@ absl::StatusOr<RoundResult> RoundSum::Finish(const std::string& base_model_sha25
   RoundResult result;
   result.model_norm = DifferenceNorm(made.next, made.base) / spec_.plan.aggregate().server_learning_rate();
   FillMeans(rows, &result);
+  TRB_FAIL_POINT("round.aggregated");
   TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs_.Put(update::EncodeParameters(made.next)));
+  TRB_FAIL_POINT("round.model_stored");
   return result;
 }
 

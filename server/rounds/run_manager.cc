@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
 #include "common/update/update_codec.h"
@@ -158,6 +159,7 @@ absl::StatusOr<std::string> Manager::StartRun(const v1::StartRunRequest& request
   TRB_ASSIGN_OR_RETURN(const NewRun run, start.Prepare(request, actor));
   if (request.dry_run()) return std::string();
   TRB_ASSIGN_OR_RETURN(const RunRow row, options_.store->CreateRun(run));
+  TRB_FAIL_POINT("run.created");
   Reap();
   if (IsActiveRun(row.run)) TRB_RETURN_IF_ERROR(StartController(row));
   Log(LogLevel::kInfo, "run_started", {{"run", row.run.id()}, {"name", row.run.name()}, {"actor", actor.name}});

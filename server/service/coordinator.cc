@@ -133,6 +133,7 @@ absl::Status Coordinator::Impl::OpenDirectory() {
     return WithFix(absl::FailedPreconditionError(acquired.status().message()), "a directory has one coordinator");
   }
   TRB_ASSIGN_OR_RETURN(lock, std::move(acquired));
+  TRB_RETURN_IF_ERROR(SweepTemporaries(options.directory, {"blobs", "partial"}));
   TRB_ASSIGN_OR_RETURN(database, ledger::OpenLedger(options.directory));
   TRB_ASSIGN_OR_RETURN(blobs, storage::BlobStore::Open(options.directory));
   started_unix_ms = options.clock->NowUnixMillis();

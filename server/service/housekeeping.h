@@ -5,6 +5,7 @@
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 
 #include <atomic>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -51,7 +52,7 @@ class Housekeeping {
  private:
   void Run() TRB_EXCLUDES(mu_);
   bool WaitForTick() TRB_EXCLUDES(mu_);
-  absl::Status SweepUploads();
+  absl::StatusOr<std::set<std::string>> OpenTasks() const;
   void WarnOfLowDisk();
 
   const Options options_;
