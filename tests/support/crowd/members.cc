@@ -53,7 +53,7 @@ absl::StatusOr<Members> EnrolAll(const std::string& directory, const std::string
   options.authority = authority.get();
   options.federation = federation.id;
   options.endpoints = [] { return identity::Endpoints{"localhost:1", "localhost:2"}; };
-  options.audit = [](const v1::AuditEntry&) {};
+  options.audit = [](const v1::AuditEntry&) { return absl::OkStatus(); };
   options.on_ended = [](identity::Role, const std::string&, const std::string&) {};
   identity::IdentityService service(options);
   Members all{federation.id, authority->certificate().pem(), {}};
