@@ -31,6 +31,7 @@ TaskState StateFromName(const std::string& name) {
 }
 
 constexpr int64_t kAcceptancesKeptMs = int64_t{48} * 3'600'000;
+constexpr int64_t kDeclinedKept = 1000;
 
 constexpr char kTaskColumns[] =
     "task_id, run_id, run_name, round, state, code, reason, message, received_unix_ms, starts";
@@ -126,6 +127,15 @@ absl::Status ClientLedger::CountAccepted(const std::string& task_id, int64_t now
   return db_->Run("INSERT INTO acceptances (task_id, accepted_unix_ms) VALUES (?1, ?2)", {task_id, now_unix_ms});
 }
 
+// Declining costs a coordinator nothing: whoever offers tasks without end must not fill this disk. One that is
+// forgotten and offered again is looked at afresh.
+absl::Status ClientLedger::ForgetOldDeclined() {
+  return db_->Run(
+      "DELETE FROM tasks WHERE state = 'declined' AND accepted = 0 AND sequence < (SELECT sequence FROM tasks "
+      "WHERE state = 'declined' AND accepted = 0 ORDER BY sequence DESC LIMIT 1 OFFSET ?1)",
+      {kDeclinedKept - 2});  // one more is about to come
+}
+
 absl::Status ClientLedger::WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal,
                                      int64_t now_unix_ms) {
   const bool held = IsHeld(state);
@@ -133,6 +143,7 @@ absl::Status ClientLedger::WriteTask(const v1::TrainTask& task, TaskState state,
   TRB_RETURN_IF_ERROR(db_->Run(
       "DELETE FROM tasks WHERE task_id = ?1 AND state NOT IN ('queued', 'training', 'finished')", {task.task_id()}));
   if (held) TRB_RETURN_IF_ERROR(CountAccepted(task.task_id(), now_unix_ms));
+  if (state == TaskState::kDeclined) TRB_RETURN_IF_ERROR(ForgetOldDeclined());
   return db_->Run(
       "INSERT INTO tasks (task_id, run_id, run_name, round, state, code, reason, accepted, message, received_unix_ms) "
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

@@ -37,7 +37,11 @@ class Cancellable {
 
 class GrpcSession final : public CoordinatorLink::Session {
  public:
-  explicit GrpcSession(std::shared_ptr<Stub> stub) : stub_(std::move(stub)), stream_(stub_->OpenSession(&context_)) {}
+  explicit GrpcSession(std::shared_ptr<Stub> stub) : stub_(std::move(stub)) {
+    // Its headers go with hello. Otherwise this would wait for a connection, and nobody could cancel it.
+    context_.set_initial_metadata_corked(true);
+    stream_ = stub_->OpenSession(&context_);
+  }
 
   ~GrpcSession() override {
     context_.TryCancel();
@@ -61,8 +65,8 @@ class GrpcSession final : public CoordinatorLink::Session {
  private:
   const std::shared_ptr<Stub> stub_;
   grpc::ClientContext context_;
-  const std::unique_ptr<grpc::ClientReaderWriter<v1::ClientMessage, v1::CoordinatorMessage>> stream_;
-  bool finished_ = false;  // the reader's
+  std::unique_ptr<grpc::ClientReaderWriter<v1::ClientMessage, v1::CoordinatorMessage>> stream_;  // set once
+  bool finished_ = false;                                                                        // the reader's
   absl::Status end_;
 };
 

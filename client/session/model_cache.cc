@@ -1,14 +1,17 @@
 #include "client/session/model_cache.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
+#include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
 
@@ -16,10 +19,6 @@ namespace tributary::session {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
 
 uint64_t SizeOf(const std::string& path) {
   std::error_code error;
@@ -47,25 +46,22 @@ absl::Status ModelCache::Download(const v1::TrainTask& task, const std::string& 
                                   std::stop_token stop) const {
   if (SizeOf(partial) > task.base_model_bytes()) TRB_RETURN_IF_ERROR(RemoveFile(partial));
   uint64_t have = SizeOf(partial);
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(partial.c_str(), "abe"));
-  if (file == nullptr) return ErrnoToStatus(errno, absl::StrCat("open ", partial));
+  const Fd file(open(partial.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (file.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", partial));
   if (have == task.base_model_bytes()) return absl::OkStatus();
   v1::DownloadModelRequest request;
   request.set_task_id(task.task_id());
   request.set_offset(have);
-  TRB_RETURN_IF_ERROR(link->DownloadModel(
-      request,
-      [&](const v1::ModelChunk& chunk) -> absl::Status {
-        // An empty chunk would let the stream go on for ever.
-        if (chunk.offset() != have || chunk.data().empty() || chunk.data().size() > task.base_model_bytes() - have)
-          return absl::DataLossError(absl::StrCat("the base model's bytes come out of order at ", have));
-        if (std::fwrite(chunk.data().data(), 1, chunk.data().size(), file.get()) != chunk.data().size())
-          return ErrnoToStatus(errno, absl::StrCat("write ", partial));
-        have += chunk.data().size();
-        return absl::OkStatus();
-      },
-      stop));
-  if (std::fflush(file.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("write ", partial));
+  const auto take = [&](const v1::ModelChunk& chunk) -> absl::Status {
+    // An empty chunk would let the stream go on for ever.
+    if (chunk.offset() != have || chunk.data().empty() || chunk.data().size() > task.base_model_bytes() - have)
+      return absl::DataLossError(absl::StrCat("the base model's bytes come out of order at ", have));
+    TRB_FAIL_POINT("cache.write");
+    TRB_RETURN_IF_ERROR(WriteAll(file.get(), chunk.data(), partial));
+    have += chunk.data().size();
+    return absl::OkStatus();
+  };
+  TRB_RETURN_IF_ERROR(link->DownloadModel(request, take, stop));
   if (have != task.base_model_bytes())
     return absl::UnavailableError(absl::StrCat("the base model ended after ", have, " bytes"));
   return absl::OkStatus();
@@ -78,8 +74,9 @@ absl::StatusOr<std::string> ModelCache::Fetch(const v1::TrainTask& task, Coordin
   const absl::Status downloaded = Download(task, partial, link, std::move(stop));
   if (absl::IsDataLoss(downloaded)) TRB_RETURN_IF_ERROR(RemoveFile(partial));
   TRB_RETURN_IF_ERROR(downloaded);
-  if (std::rename(partial.c_str(), complete.c_str()) != 0)
-    return ErrnoToStatus(errno, absl::StrCat("rename ", partial));
+  TRB_FAIL_POINT("cache.rename");
+  if (rename(partial.c_str(), complete.c_str()) != 0) return ErrnoToStatus(errno, absl::StrCat("rename ", partial));
+  TRB_FAIL_POINT("cache.renamed");
   RemoveOld();
   return ReadComplete(task);
 }

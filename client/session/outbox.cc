@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/base/files.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
@@ -56,7 +57,9 @@ absl::StatusOr<std::string> Outbox::ReadBytes(const OutboxEntry& entry) const {
 absl::Status Outbox::Close(const OutboxEntry& entry, TaskState end, const Refusal& why, std::string_view receipt,
                            int64_t now_unix_ms) {
   TRB_RETURN_IF_ERROR(ledger_.CloseTask(entry.record.task_id(), end, why, receipt, now_unix_ms));
-  return RemoveBytes(entry);
+  TRB_RETURN_IF_ERROR(RemoveBytes(entry));
+  TRB_FAIL_POINT("outbox.cleared");
+  return absl::OkStatus();
 }
 
 absl::Status Outbox::Requeue(const OutboxEntry& entry) {

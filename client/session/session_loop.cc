@@ -5,9 +5,11 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/error_report.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
 
@@ -20,17 +22,8 @@ constexpr uint64_t kLongestMs = 3'600'000;  // what a peer may ask us to wait
 
 absl::Duration Millis(uint64_t ms) { return absl::Milliseconds(static_cast<int64_t>(std::min(ms, kLongestMs))); }
 
-bool ComingBackMakesNoSense(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAborted:
-      return true;
-    default:
-      return false;
-  }
-}
+// Two copies of one client take the session from each other every few seconds.
+constexpr absl::Duration kCopiesMeetWithin = absl::Minutes(5);
 
 absl::Status Explain(const absl::Status& status) {
   switch (status.code()) {
@@ -83,6 +76,26 @@ class SessionDeadline {
 
 }  // namespace
 
+class SessionLoop::CurrentSession {
+ public:
+  CurrentSession(SessionLoop* loop, CoordinatorLink::Session* session) : loop_(*loop) {
+    const MutexLock lock(&loop_.mu_);
+    loop_.current_ = session;
+    loop_.reannounce_ = false;
+  }
+  ~CurrentSession() {
+    const MutexLock lock(&loop_.mu_);
+    loop_.current_ = nullptr;
+  }
+  bool EndedByReannounce() {
+    const MutexLock lock(&loop_.mu_);
+    return loop_.reannounce_;
+  }
+
+ private:
+  SessionLoop& loop_;
+};
+
 SessionLoop::SessionLoop(Parts parts) : parts_(std::move(parts)), backoff_(parts_.reconnect, parts_.jitter_seed) {}
 
 absl::Status SessionLoop::Run(std::stop_token stop) {
@@ -94,16 +107,66 @@ absl::Status SessionLoop::Run(std::stop_token stop) {
     TRB_RETURN_IF_ERROR(RenewNow());
     const End end = RunOnce(stop);
     if (stop.stop_requested()) break;
-    TRB_RETURN_IF_ERROR(end.fatal);
-    if (end.for_renewal) continue;
-    if (ComingBackMakesNoSense(end.status)) return Explain(end.status);
-    if (end.opened) backoff_.Reset();
-    const absl::Duration pause = std::max(backoff_.Next(), end.pace);
-    Log(LogLevel::kWarning, "session_lost",
-        {{"why", end.status.ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
-    Pause(pause, stop);
+    const bool no_room = absl::IsResourceExhausted(end.fatal);
+    if (!no_room) TRB_RETURN_IF_ERROR(end.fatal);
+    if (end.ours) continue;
+    if (!no_room) TRB_RETURN_IF_ERROR(Final(end.status));
+    Lost(end, stop);
   }
   return absl::OkStatus();
+}
+
+absl::Status SessionLoop::Final(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnauthenticated:
+      return ClocksDisagree(status) ? absl::OkStatus() : Explain(status);
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+      return Explain(status);
+    case absl::StatusCode::kAborted: {
+      const absl::Duration before = std::exchange(overtaken_at_, parts_.clock->Monotonic());
+      return overtaken_at_ - before <= kCopiesMeetWithin ? Explain(status) : absl::OkStatus();
+    }
+    default:
+      return absl::OkStatus();
+  }
+}
+
+// Out of date for the coordinator, not for this machine: one of the two clocks is wrong, and will be set some time.
+bool SessionLoop::ClocksDisagree(const absl::Status& status) const {
+  const bool out_of_date =
+      absl::StrContains(status.message(), "has expired") || absl::StrContains(status.message(), "is not valid before");
+  if (!out_of_date || !parts_.clock_fault || !parts_.clock_fault().empty()) return false;
+  Log(LogLevel::kError, "clocks_disagree",
+      {{"coordinator", status.message()},
+       {"this_machine", absl::FormatTime(absl::RFC3339_sec, parts_.clock->Now(), absl::UTCTimeZone())}});
+  return true;
+}
+
+// On a new connection: one that is broken, or backs off by itself, is not waited for, and a coordinator that has moved
+// is found at its new address.
+void SessionLoop::Lost(const End& end, std::stop_token stop) {
+  const bool no_room = absl::IsResourceExhausted(end.fatal);
+  if (end.opened && !no_room) backoff_.Reset();
+  const absl::Duration pause = std::max(backoff_.Next(), end.pace);
+  Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
+      {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
+  SayIfClockIsWrong();
+  Pause(pause, stop);
+  if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
+    Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
+}
+
+void SessionLoop::SayIfClockIsWrong() const {
+  if (const std::string fault = parts_.clock_fault ? parts_.clock_fault() : ""; !fault.empty())
+    Log(LogLevel::kError, "clock_is_wrong", {{"why", fault}});
+}
+
+void SessionLoop::Reannounce() {
+  const MutexLock lock(&mu_);
+  if (current_ == nullptr) return;  // the next hello says it
+  reannounce_ = true;
+  current_->Cancel();
 }
 
 // A failed renewal is tried again later: the certificate in use is still good, or the session says that it is not.
@@ -114,6 +177,7 @@ absl::Status SessionLoop::RenewNow() {
     return Explain(renewed.status());
   if (!renewed.ok()) {
     Log(LogLevel::kWarning, "renewal_failed", {{"why", renewed.status().ToString()}});
+    SayIfClockIsWrong();
     return absl::OkStatus();
   }
   if (!*renewed) return absl::OkStatus();
@@ -123,13 +187,21 @@ absl::Status SessionLoop::RenewNow() {
 
 SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   End end;
+  const absl::StatusOr<v1::DatasetFacts> facts = parts_.facts();
+  end.status = facts.status();  // the data cannot be read now: later, perhaps
+  if (!facts.ok()) return end;
+  const absl::StatusOr<v1::ClientMessage> hello = MakeHello(*facts);
+  end.fatal = hello.status();
+  if (!hello.ok()) return end;
   absl::StatusOr<std::unique_ptr<CoordinatorLink::Session>> opened = parts_.link->OpenSession();
   end.status = opened.status();
   if (!opened.ok()) return end;
   const std::unique_ptr<CoordinatorLink::Session> session = *std::move(opened);
+  CurrentSession current(this, session.get());
   const std::stop_callback cancel(stop, [&session] { session->Cancel(); });
-  const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get());
+  const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get(), *hello);
   end.status = welcome.status();
+  end.ours = current.EndedByReannounce();
   if (!welcome.ok()) return end;
   end.fatal = CheckWelcome(*welcome);
   if (!end.fatal.ok()) return end;
@@ -149,17 +221,17 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   parts_.board->Offline();
   session->Cancel();
   sender->End();
-  end.for_renewal = for_renewal;
+  end.ours = for_renewal || current.EndedByReannounce();
   return end;
 }
 
-absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
+absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello(const v1::DatasetFacts& facts) {
   v1::ClientMessage message;
   v1::Hello& hello = *message.mutable_hello();
   hello.set_protocol_version(kProtocolVersion);
   hello.set_version(parts_.version);
   hello.set_engine(parts_.engine);
-  *hello.mutable_dataset() = parts_.facts;
+  *hello.mutable_dataset() = facts;
   for (v1::HeldTask& held : parts_.board->Held()) *hello.add_held() = std::move(held);
   TRB_ASSIGN_OR_RETURN(const std::vector<RunMemory> runs, parts_.ledger->Runs(kMostHeads));
   for (const RunMemory& run : runs) {
@@ -168,20 +240,19 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
     head.set_round(run.round);
     head.set_previous_record_sha256(run.previous_record_sha256);
   }
-  const std::string facts = parts_.facts.SerializeAsString();
+  const std::string sent_facts = facts.SerializeAsString();
   SentRow sent;
   sent.kind = "dataset_facts";
-  sent.detail = DescribeFacts(parts_.facts);
-  sent.bytes = facts.size();
-  sent.sha256 = crypto::Sha256Hex(facts);
+  sent.detail = DescribeFacts(facts);
+  sent.bytes = sent_facts.size();
+  sent.sha256 = crypto::Sha256Hex(sent_facts);
   sent.outcome = "sent";
   sent.last_unix_ms = parts_.clock->NowUnixMillis();
   TRB_RETURN_IF_ERROR(parts_.ledger->RecordSent(sent));
   return message;
 }
 
-absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session) {
-  TRB_ASSIGN_OR_RETURN(const v1::ClientMessage hello, MakeHello());
+absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello) {
   absl::StatusOr<v1::CoordinatorMessage> read;
   {
     const SessionDeadline deadline(session, parts_.clock, parts_.welcome_timeout);
@@ -250,6 +321,7 @@ absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* s
   answer.set_accepted(decision.accepted);
   answer.set_code(decision.refusal.code);
   answer.set_reason(decision.refusal.reason);
+  TRB_FAIL_POINT("task.answer");
   sender->Push(std::move(message));
   if (decision.accepted) return parts_.board->Accepted(task, decision.is_new);
   return parts_.board->Declined(task.task_id());

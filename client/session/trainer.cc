@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/session/task_check.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
 #include "common/update/signed_record.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr absl::Duration kProgressEvery = absl::Seconds(1);
 constexpr absl::Duration kPauseWithoutLedger = absl::Seconds(30);
+constexpr Backoff::Range kLookForRoom = {absl::Seconds(1), absl::Seconds(30)};
 // Base models that do not fit their digest, before the task is given up: each costs a whole download.
 constexpr int kMostWrongModels = 3;
 
@@ -82,6 +84,7 @@ void Trainer::Run() {
     Log(LogLevel::kInfo, "training_started",
         {{"run", job->task.run_id()}, {"round", job->task.round()}, {"task", job->task.task_id()}});
     End(*job, Work(*job));
+    if (parts_.data->MustTell() && parts_.announce) parts_.announce();
   }
 }
 
@@ -109,7 +112,7 @@ absl::StatusOr<Trainer::Model> Trainer::FetchModel(const TrainJob& job) {
 
 absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, std::string model_bytes) {
   TRB_ASSIGN_OR_RETURN(const ParsedTask parsed, ParseTask(job.task, *parts_.ca));
-  TRB_RETURN_IF_ERROR(parts_.board->Begins(job.task.task_id()));
+  TRB_RETURN_IF_ERROR(OnceThereIsRoom(job, [&] { return parts_.board->Begins(job.task.task_id()); }));
   TRB_ASSIGN_OR_RETURN(const data::Dataset* const data, parts_.data->ForModel(parsed.model));
   TRB_ASSIGN_OR_RETURN(const std::vector<float> base,
                        update::DecodeParameters(model_bytes, parsed.model.parameter_count()));
@@ -138,6 +141,18 @@ absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, std:
   return parts_.train(task);
 }
 
+// A disk without room is the owner's to mend, and no reason to lose a round: the work waits as long as its task does.
+absl::Status Trainer::OnceThereIsRoom(const TrainJob& job, const std::function<absl::Status()>& write) {
+  Backoff backoff(kLookForRoom, job.task.round());
+  for (;;) {
+    const absl::Status written = write();
+    if (!absl::IsResourceExhausted(written)) return written;
+    Log(LogLevel::kError, "no_room", {{"task", job.task.task_id()}, {"why", written.message()}});
+    parts_.board->Pause(job, backoff.Next());
+    if (job.stop.stop_requested()) return absl::CancelledError("stopped while there was no room on the disk");
+  }
+}
+
 absl::Status Trainer::Deliver(const TrainJob& job, const learning::LocalResult& result, uint64_t download_ms) {
   for (const std::string& warning : result.warnings)
     Log(LogLevel::kWarning, "training_warning", {{"run", job.task.run_id()}, {"what", warning}});
@@ -147,7 +162,8 @@ absl::Status Trainer::Deliver(const TrainJob& job, const learning::LocalResult& 
   entry.record = RecordOf(job, result, bytes, entry.metrics);
   TRB_RETURN_IF_ERROR(Sign(parts_.signer, &entry));
   if (job.stop.stop_requested()) return absl::CancelledError("stopped");
-  const absl::Status put = parts_.outbox->Put(entry, bytes);
+  TRB_FAIL_POINT("training.done");
+  const absl::Status put = OnceThereIsRoom(job, [&] { return parts_.outbox->Put(entry, bytes); });
   // The ledger no longer has the task as held: it was cancelled this very moment.
   if (absl::IsNotFound(put)) return absl::CancelledError("cancelled");
   TRB_RETURN_IF_ERROR(put);

@@ -45,6 +45,7 @@ class Trainer {
     const Clock* clock = nullptr;
     SignerSource signer;
     int threads = 1;
+    std::function<void()> announce;  // called when the data are not what the coordinator was told; may be empty
     TrainFunction train = learning::TrainLocally;  // another one in tests
   };
   explicit Trainer(Parts parts) : parts_(std::move(parts)) {}
@@ -59,6 +60,7 @@ class Trainer {
   absl::Status Work(const TrainJob& job);
   absl::StatusOr<Model> FetchModel(const TrainJob& job);
   absl::StatusOr<learning::LocalResult> TrainOn(const TrainJob& job, std::string model_bytes);
+  absl::Status OnceThereIsRoom(const TrainJob& job, const std::function<absl::Status()>& write);
   absl::Status Deliver(const TrainJob& job, const learning::LocalResult& result, uint64_t download_ms);
   void End(const TrainJob& job, const absl::Status& status);
 

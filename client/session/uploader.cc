@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/session/task_check.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/update/signed_record.h"
 
@@ -75,6 +76,7 @@ absl::Status Uploader::Attempt(const TaskBoard::UploadJob& job, OutboxEntry* ent
   *request.mutable_record() = entry->record;
   request.set_signature(entry->signature);
   request.set_metrics(entry->metrics);
+  TRB_FAIL_POINT("upload.announce");
   const absl::StatusOr<v1::BeginUploadResponse> answer = parts_.link->BeginUpload(request, job.stop);
   if (absl::IsNotFound(answer.status())) return Ended(*entry, TaskState::kDropped, "unknown", "the task is gone");
   if (absl::IsInvalidArgument(answer.status()))
@@ -100,7 +102,9 @@ absl::Status Uploader::SendBytes(const TaskBoard::UploadJob& job, const OutboxEn
   TRB_RETURN_IF_ERROR(bytes.status());
   if (ticket.offset() > bytes->size()) return absl::OutOfRangeError("the coordinator has more bytes than there are");
   TRB_RETURN_IF_ERROR(RecordSending(job, entry, true));
+  TRB_FAIL_POINT("upload.send");
   TRB_ASSIGN_OR_RETURN(const v1::UploadUpdateResponse answer, parts_.link->UploadUpdate(ticket, *bytes, job.stop));
+  TRB_FAIL_POINT("upload.answered");
   return Resolve(job, entry, answer);
 }
 

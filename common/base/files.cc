@@ -5,15 +5,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/error_report.h"
+#include "common/base/fail_point.h"
 #include "common/base/file_descriptor.h"
+#include "common/base/logging.h"
 
 namespace tributary {
 namespace {
@@ -23,18 +27,37 @@ std::string DirectoryOf(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
+constexpr char kTemporaryMark[] = ".tmp-";
+
 // Unique among the writers of this process and, with the process id, of this machine.
 std::string TemporaryBeside(const std::string& path) {
   static std::atomic<uint64_t> counter{0};
-  return absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
+  return absl::StrCat(path, kTemporaryMark, getpid(), "-", counter.fetch_add(1));
 }
 
-absl::Status WriteAndSync(const std::string& path, std::string_view contents, mode_t mode) {
+// Exactly what TemporaryBeside makes: nobody else's file goes by mistake.
+bool IsTemporary(std::string_view name) {
+  const size_t mark = name.rfind(kTemporaryMark);
+  if (mark == std::string_view::npos) return false;
+  const std::string_view numbers = name.substr(mark + sizeof kTemporaryMark - 1);
+  const size_t dash = numbers.find('-');
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  return dash != std::string_view::npos && is_number(numbers.substr(0, dash)) && is_number(numbers.substr(dash + 1));
+}
+
+// `target` is what the file is for.
+absl::Status WriteAndSync(const std::string& path, std::string_view contents, mode_t mode, const std::string& target) {
+  TRB_FAIL_POINT("file.create", target);
   const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("create ", path));
   if (fchmod(fd.get(), mode) != 0) return ErrnoToStatus(errno, absl::StrCat("chmod ", path));
+  TRB_FAIL_POINT("file.created", target);
   TRB_RETURN_IF_ERROR(WriteAll(fd.get(), contents, path));
-  if (fsync(fd.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("fsync ", path));
+  TRB_FAIL_POINT("file.written", target);
+  TRB_RETURN_IF_ERROR(SyncFile(fd.get(), path));
+  TRB_FAIL_POINT("file.synced", target);
   return absl::OkStatus();
 }
 
@@ -81,23 +104,59 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
   return out;
 }
 
+void EndAfterFailedSync(const std::string& what) {
+  Log(LogLevel::kError, "sync_failed", {{"what", what}});
+  const absl::Status why = WithFix(
+      absl::DataLossError(absl::StrCat("the disk did not keep what was written, so this process ends: ", what)),
+      "look at the disk (dmesg); when it is well again, start this program: it goes on from what is really there");
+  std::fputs(FormatError(why, /*json=*/false).c_str(), stderr);
+  std::fflush(stderr);
+  _exit(ExitCodeFor(why));
+}
+
+absl::Status SyncFile(int fd, const std::string& path) {
+  if (fsync(fd) == 0) return absl::OkStatus();
+  const absl::Status status = ErrnoToStatus(errno, absl::StrCat("fsync ", path));
+  // Not something that can be synced: nothing was lost.
+  if (errno == EINVAL || errno == EROFS || errno == EBADF) return status;
+  EndAfterFailedSync(std::string(status.message()));
+}
+
 absl::Status SyncDirectory(const std::string& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", path));
-  if (fsync(fd.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("fsync ", path));
+  return SyncFile(fd.get(), path);
+}
+
+absl::Status SweepTemporaries(const std::string& directory, std::initializer_list<std::string_view> except) {
+  std::error_code error;
+  std::vector<std::string> left;
+  for (std::filesystem::recursive_directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (std::find(except.begin(), except.end(), name) != except.end()) it.disable_recursion_pending();
+    std::error_code ignored;
+    if (it->is_regular_file(ignored) && IsTemporary(name)) left.push_back(it->path().string());
+  }
+  if (error) return ErrnoToStatus(error.value(), absl::StrCat("list ", directory));
+  for (const std::string& path : left) TRB_RETURN_IF_ERROR(RemoveFile(path));
+  if (!left.empty()) Log(LogLevel::kInfo, "leftover_files_removed", {{"directory", directory}, {"count", left.size()}});
   return absl::OkStatus();
 }
 
 absl::Status WriteFileDurably(const std::string& path, std::string_view contents, mode_t mode) {
   const std::string temporary = TemporaryBeside(path);
-  absl::Status status = WriteAndSync(temporary, contents, mode);
+  absl::Status status = WriteAndSync(temporary, contents, mode, path);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)
     status = ErrnoToStatus(errno, absl::StrCat("rename ", temporary, " to ", path));
   if (!status.ok()) {
     unlink(temporary.c_str());
     return status;
   }
-  return SyncDirectory(DirectoryOf(path));
+  TRB_FAIL_POINT("file.renamed", path);
+  TRB_RETURN_IF_ERROR(SyncDirectory(DirectoryOf(path)));
+  TRB_FAIL_POINT("file.durable", path);
+  return absl::OkStatus();
 }
 
 absl::Status MakeDirectories(const std::string& path, mode_t mode) {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,11 +19,22 @@ namespace tributary {
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
 
 // Temporary file beside it -> write -> fsync -> rename -> fsync of the directory. After an error the old file is as it
-// was.
+// was. A crash may leave PATH.tmp-...: SweepTemporaries.
 absl::Status WriteFileDurably(const std::string& path, std::string_view contents, mode_t mode = 0644);
 
-// fsync of a directory: makes a rename or a removal in it durable.
+// fsync. Does not return when the disk refused (EndAfterFailedSync); an error means that this file cannot be synced.
+absl::Status SyncFile(int fd, const std::string& path);
+
+// fsync of a directory: makes a rename or a removal in it durable. As SyncFile.
 absl::Status SyncDirectory(const std::string& path);
+
+// Ends this process with a message (exit code 1). After a failed fsync nobody knows what is on the disk, and the system
+// may say at the next attempt that all is well: only reading everything anew, as a start does, is right.
+[[noreturn]] void EndAfterFailedSync(const std::string& what);
+
+// Removes what WriteFileDurably left in DIRECTORY and below when it was killed. The caller owns the directory; folders
+// named `except` are not looked into.
+absl::Status SweepTemporaries(const std::string& directory, std::initializer_list<std::string_view> except = {});
 
 // mkdir -p; new directories get `mode`.
 absl::Status MakeDirectories(const std::string& path, mode_t mode = 0755);

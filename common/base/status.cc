@@ -28,11 +28,11 @@ absl::Status ErrnoToStatus(int error_number, std::string_view what) {
       return absl::AlreadyExistsError(message);
     case EACCES:
     case EPERM:
-    case EROFS:
       return absl::PermissionDeniedError(message);
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
+    case EROFS:
     case EMFILE:
     case ENFILE:
       return absl::ResourceExhaustedError(message);
@@ -44,6 +44,8 @@ absl::Status ErrnoToStatus(int error_number, std::string_view what) {
     case EADDRINUSE:
     case EAGAIN:
       return absl::UnavailableError(message);
+    case EIO:
+      return absl::UnknownError(message);
     default:
       return absl::InternalError(message);
   }

@@ -12,6 +12,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/base/files.h"
 #include "common/crypto/certificate_request.h"
 
@@ -44,9 +45,13 @@ absl::Status SwapLink(const std::string& root, const std::string& target) {
   const std::string fresh = root + "/current.new";
   TRB_RETURN_IF_ERROR(RemoveFile(fresh));
   if (symlink(target.c_str(), fresh.c_str()) != 0) return ErrnoToStatus(errno, absl::StrCat("link ", fresh));
+  TRB_FAIL_POINT("credential.link", root);
   const std::string current = root + "/current";
   if (rename(fresh.c_str(), current.c_str()) != 0) return ErrnoToStatus(errno, absl::StrCat("rename to ", current));
-  return SyncDirectory(root);
+  TRB_FAIL_POINT("credential.swapped", root);
+  TRB_RETURN_IF_ERROR(SyncDirectory(root));
+  TRB_FAIL_POINT("credential.installed", root);
+  return absl::OkStatus();
 }
 
 absl::Status CheckBelongTogether(const Credential& credential) {
@@ -100,6 +105,7 @@ absl::StatusOr<PendingRequest> CredentialDirectory::PreparePending() {
   }
   TRB_RETURN_IF_ERROR(MakeDirectories(root_, 0700));
   TRB_RETURN_IF_ERROR(MakeDirectories(pending, 0700));
+  TRB_FAIL_POINT("credential.pending_made", root_);
   TRB_RETURN_IF_ERROR(SyncDirectory(root_));
   TRB_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
   TRB_ASSIGN_OR_RETURN(std::string request, MakeRequestPem(key));
@@ -118,7 +124,9 @@ absl::Status CredentialDirectory::InstallPending(const Certificate& certificate,
 
 absl::Status CredentialDirectory::DropPending() {
   const std::string pending = root_ + "/pending";
+  TRB_FAIL_POINT("credential.pending_drop", root_);
   TRB_RETURN_IF_ERROR(RemoveFile(pending + "/request.pem"));
+  TRB_FAIL_POINT("credential.pending_request_gone", root_);
   TRB_RETURN_IF_ERROR(RemoveFile(pending + "/key.pem"));
   if (rmdir(pending.c_str()) != 0 && errno != ENOENT) return ErrnoToStatus(errno, absl::StrCat("remove ", pending));
   return absl::OkStatus();

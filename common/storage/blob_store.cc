@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/error_report.h"
+#include "common/base/fail_point.h"
 #include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
@@ -25,7 +26,8 @@ namespace fs = std::filesystem;
 constexpr size_t kPieceBytes = 256 * 1024;
 constexpr mode_t kBlobMode = 0600;
 constexpr mode_t kDirectoryMode = 0700;
-constexpr const char* kTemporaryMark = ".tmp-";  // as WriteFileDurably names what it has not renamed yet
+constexpr const char* kOfferedMark = ".offered";  // an empty file beside the blob
+constexpr const char* kTemporaryMark = ".tmp-";   // as WriteFileDurably names what it has not renamed yet
 
 absl::Status RequireDigest(const std::string& sha256) {
   if (IsHexDigest(sha256)) return absl::OkStatus();
@@ -72,7 +74,7 @@ absl::StatusOr<std::string> HashFile(const std::string& path,
     hash.Update(bytes);
     if (piece) TRB_RETURN_IF_ERROR(piece(bytes));
   }
-  if (sync && fsync(fd.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("fsync ", path));
+  if (sync) TRB_RETURN_IF_ERROR(SyncFile(fd.get(), path));
   return hash.FinishHex();
 }
 
@@ -95,6 +97,7 @@ absl::Status BlobStore::MakeFolder(const std::string& sha256) const {
   const std::string folder = absl::StrCat(root_, "/", sha256.substr(0, 2));
   if (FileExists(folder)) return absl::OkStatus();
   TRB_RETURN_IF_ERROR(MakeDirectories(folder, kDirectoryMode));
+  TRB_FAIL_POINT("blob.folder_made");
   return SyncDirectory(root_);
 }
 
@@ -116,12 +119,16 @@ absl::Status BlobStore::Adopt(const std::string& path, const std::string& expect
   TRB_ASSIGN_OR_RETURN(const std::string actual, HashFile(path, nullptr, /*sync=*/true));
   if (actual != expected_sha256)
     return absl::InvalidArgumentError(absl::StrCat(path, ": its digest is ", actual, ", not ", expected_sha256));
+  TRB_FAIL_POINT("blob.adopt");
   TRB_RETURN_IF_ERROR(MakeFolder(expected_sha256));
   const std::string target = PathOf(expected_sha256);
   if (chmod(path.c_str(), kBlobMode) != 0) return ErrnoToStatus(errno, absl::StrCat("chmod ", path));
   if (rename(path.c_str(), target.c_str()) != 0)
     return ErrnoToStatus(errno, absl::StrCat("rename ", path, " to ", target));
-  return SyncDirectory(fs::path(target).parent_path().string());
+  TRB_FAIL_POINT("blob.adopt_renamed");
+  TRB_RETURN_IF_ERROR(SyncDirectory(fs::path(target).parent_path().string()));
+  TRB_FAIL_POINT("blob.adopted");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> BlobStore::Get(const std::string& sha256) const {
@@ -151,7 +158,23 @@ absl::Status BlobStore::Verify(const std::string& sha256) const { return Read(sh
 
 absl::Status BlobStore::Remove(const std::string& sha256) {
   TRB_RETURN_IF_ERROR(RequireDigest(sha256));
-  return RemoveFile(PathOf(sha256));
+  TRB_FAIL_POINT("blob.remove");
+  TRB_RETURN_IF_ERROR(RemoveFile(PathOf(sha256)));
+  TRB_FAIL_POINT("blob.removed");
+  return RemoveFile(PathOf(sha256) + kOfferedMark);
+}
+
+absl::Status BlobStore::Offer(const std::string& sha256) {
+  if (!Contains(sha256)) return absl::NotFoundError(absl::StrCat("no blob ", EscapeForLog(sha256, 80)));
+  return WriteFileDurably(PathOf(sha256) + kOfferedMark, "", kBlobMode);
+}
+
+absl::StatusOr<absl::Time> BlobStore::OfferedAt(const std::string& sha256) const {
+  TRB_RETURN_IF_ERROR(RequireDigest(sha256));
+  struct stat info {};
+  if (stat((PathOf(sha256) + kOfferedMark).c_str(), &info) != 0)
+    return ErrnoToStatus(errno, absl::StrCat("stat ", PathOf(sha256), kOfferedMark));
+  return absl::TimeFromTimespec(info.st_mtim);
 }
 
 absl::StatusOr<std::vector<std::string>> BlobStore::List() const {

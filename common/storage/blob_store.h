@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/base/status.h"
 
 namespace tributary::storage {
@@ -38,6 +39,11 @@ class BlobStore {
   absl::Status Verify(const std::string& sha256) const;
   // Absent is OK.
   absl::Status Remove(const std::string& sha256);
+  // Notes, durably, that somebody is about to name this blob in a row: whoever sweeps blobs without a row spares it for
+  // a while. NOT_FOUND when the blob is not there.
+  absl::Status Offer(const std::string& sha256);
+  // When it was offered last, by the file system's clock. NOT_FOUND when it never was.
+  absl::StatusOr<absl::Time> OfferedAt(const std::string& sha256) const;
   // Digests of all blobs there, sorted.
   absl::StatusOr<std::vector<std::string>> List() const;
   std::string PathOf(const std::string& sha256) const;

@@ -11,9 +11,12 @@
 #include <map>
 #include <mutex>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
+#include "common/base/fail_point.h"
 #include "common/base/files.h"
+#include "common/base/logging.h"
 
 namespace tributary::storage {
 namespace {
@@ -30,7 +33,12 @@ absl::StatusCode ConstraintCode(int extended) {
   return taken ? absl::StatusCode::kAlreadyExists : absl::StatusCode::kFailedPrecondition;
 }
 
-absl::StatusCode CodeFor(int extended) {
+bool IsNoRoom(int error_number) {
+  return error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG || error_number == EROFS;
+}
+
+// `error_number` is of the system's call that failed last, 0 without.
+absl::StatusCode CodeFor(int extended, int error_number) {
   switch (Primary(extended)) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -43,10 +51,13 @@ absl::StatusCode CodeFor(int extended) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::StatusCode::kUnavailable;
+    case SQLITE_IOERR:
+      return IsNoRoom(error_number) ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnknown;
+    case SQLITE_CANTOPEN:
+      return IsNoRoom(error_number) ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kPermissionDenied;
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_CANTOPEN:
       return absl::StatusCode::kPermissionDenied;
     case SQLITE_CONSTRAINT:
       return ConstraintCode(extended);
@@ -55,9 +66,13 @@ absl::StatusCode CodeFor(int extended) {
   }
 }
 
-absl::Status ToStatus(const SQLite::Exception& e, const std::string& path, const std::string& way_out) {
+bool IsFailedSync(int extended) { return extended == SQLITE_IOERR_FSYNC || extended == SQLITE_IOERR_DIR_FSYNC; }
+
+absl::Status ToStatus(const SQLite::Exception& e, int error_number, const std::string& path,
+                      const std::string& way_out) {
   const int code = e.getExtendedErrorCode() > 0 ? e.getExtendedErrorCode() : e.getErrorCode();
-  switch (CodeFor(code)) {
+  if (IsFailedSync(code)) EndAfterFailedSync(absl::StrCat("fsync ", path, ": ", e.what()));
+  switch (CodeFor(code, error_number)) {
     case absl::StatusCode::kDataLoss:
       return WithFix(absl::DataLossError(absl::StrCat(path, ": the database is damaged: ", e.what(), "; ", way_out)),
                      way_out);
@@ -66,7 +81,7 @@ absl::Status ToStatus(const SQLite::Exception& e, const std::string& path, const
     case absl::StatusCode::kUnavailable:
       return absl::UnavailableError(absl::StrCat(path, ": in use by another process: ", e.what()));
     default:
-      return absl::Status(CodeFor(code), absl::StrCat(path, ": ", e.what()));
+      return absl::Status(CodeFor(code, error_number), absl::StrCat(path, ": ", e.what()));
   }
 }
 
@@ -141,14 +156,17 @@ struct Database::Impl {
   std::unique_ptr<SQLite::Database> connection;
   std::map<std::string, std::vector<std::unique_ptr<SQLite::Statement>>, std::less<>> idle;
   bool in_transaction = false;
+  bool part_failed = false;  // of the transaction: one that joined it ended without a commit
 
   // Runs `work`, which may throw what SQLiteCpp throws. Everything else that could be thrown is a bug or no memory.
   template <class F>
   auto Guard(const F& work) const -> decltype(work()) {
+    errno = 0;
     try {
       return work();
     } catch (const SQLite::Exception& e) {
-      return ToStatus(e, path, options.way_out);
+      // The system's own reason. sqlite3_system_errno() does not have it when a commit failed.
+      return ToStatus(e, errno, path, options.way_out);
     } catch (const std::exception& e) {
       return absl::InternalError(absl::StrCat(path, ": ", e.what()));
     }
@@ -197,7 +215,30 @@ absl::Status MakePrivateFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-void SetUp(SQLite::Database& connection, const Database::Options& options) {
+// Moves what is in the log into the file, as far as no reader is in the way. SQLite's own automatic one says nothing
+// when it fails: without room the log grows, until there is room again.
+void Checkpoint(sqlite3* connection, const char* path) {
+  if (!PassFailPoint("checkpoint", path).ok()) return;
+  const int code = sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (IsFailedSync(code)) EndAfterFailedSync(absl::StrCat("fsync ", path, ": ", sqlite3_errmsg(connection)));
+  if (code != SQLITE_OK && Primary(code) != SQLITE_BUSY && Primary(code) != SQLITE_LOCKED)
+    Log(LogLevel::kWarning, "checkpoint_failed", {{"file", path}, {"why", sqlite3_errmsg(connection)}});
+  PassFailPoint("checkpointed", path).IgnoreError();
+}
+
+// SQLite calls it after each commit, with the pages in the log.
+int AfterCommit(void* path, sqlite3* connection, const char*, int pages) {
+  if (pages >= kAutoCheckpointPages) Checkpoint(connection, static_cast<const char*>(path));
+  return SQLITE_OK;
+}
+
+bool IsWrite(std::string_view sql) {
+  const absl::string_view text(sql.data(), sql.size());
+  return absl::StartsWith(text, "INSERT") || absl::StartsWith(text, "UPDATE") || absl::StartsWith(text, "DELETE");
+}
+
+// `path` outlives the connection.
+void SetUp(SQLite::Database& connection, const std::string& path, const Database::Options& options) {
   connection.setBusyTimeout(options.busy_timeout_ms);
   sqlite3_extended_result_codes(connection.getHandle(), 1);
   connection.exec("PRAGMA foreign_keys=ON");
@@ -205,7 +246,8 @@ void SetUp(SQLite::Database& connection, const Database::Options& options) {
   if (options.read_only) return;
   connection.exec("PRAGMA journal_mode=WAL");
   connection.exec("PRAGMA synchronous=FULL");
-  connection.exec(absl::StrCat("PRAGMA wal_autocheckpoint=", kAutoCheckpointPages));
+  sqlite3_wal_hook(connection.getHandle(), AfterCommit, const_cast<char*>(path.c_str()));
+  Checkpoint(connection.getHandle(), path.c_str());  // what a crash left in the log
 }
 
 }  // namespace
@@ -227,7 +269,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   TRB_RETURN_IF_ERROR(impl->Guard([&]() -> absl::Status {
     const int flags = options.read_only ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE;
     impl->connection = std::make_unique<SQLite::Database>(path, flags, options.busy_timeout_ms);
-    SetUp(*impl->connection, options);
+    SetUp(*impl->connection, impl->path, options);
     impl->connection->execAndGet("SELECT count(*) FROM sqlite_schema");  // reads the header: a damaged file shows now
     if (!options.check) return absl::OkStatus();
     const std::string found = impl->connection->execAndGet("PRAGMA quick_check(1)").getString();
@@ -244,18 +286,24 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   return Open(path, options);
 }
 
-absl::StatusOr<int64_t> Database::Change(std::string_view sql, const Args& args) {
+absl::StatusOr<int64_t> Database::Change(std::string_view sql, const Args& args, const char* name) {
   int64_t changed = 0;
-  TRB_RETURN_IF_ERROR(impl_->With(sql, args, [&](SQLite::Statement& statement) {
+  const absl::Status status = impl_->With(sql, args, [&](SQLite::Statement& statement) -> absl::Status {
+    const bool commits = !impl_->in_transaction && IsWrite(sql);
+    if (commits) TRB_FAIL_POINT("commit", name);
     while (statement.executeStep()) {
     }
     changed = impl_->connection->getChanges();
+    if (commits) TRB_FAIL_POINT("committed", name);
     return absl::OkStatus();
-  }));
+  });
+  if (!status.ok()) return status;
   return changed;
 }
 
-absl::Status Database::Run(std::string_view sql, const Args& args) { return Change(sql, args).status(); }
+absl::Status Database::Run(std::string_view sql, const Args& args, const char* name) {
+  return Change(sql, args, name).status();
+}
 
 absl::Status Database::RunScript(std::string_view sql) {
   const std::lock_guard<std::recursive_mutex> lock(impl_->mu);
@@ -314,8 +362,17 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database& databa
   if (impl.in_transaction) return absl::FailedPreconditionError("this thread is inside a transaction already");
   TRB_RETURN_IF_ERROR(database.Run(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
   impl.in_transaction = true;
+  impl.part_failed = false;
   lock.release();  // held until End()
-  return std::unique_ptr<Transaction>(new Transaction(database));
+  return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/false));
+}
+
+absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginOrJoin(Database& database) {
+  {
+    const std::lock_guard<std::recursive_mutex> lock(database.impl_->mu);
+    if (database.impl_->in_transaction) return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/true));
+  }
+  return Begin(database);
 }
 
 void Transaction::End() {
@@ -324,19 +381,30 @@ void Transaction::End() {
   database_.impl_->mu.unlock();
 }
 
-absl::Status Transaction::Commit() {
+absl::Status Transaction::Commit(const char* name) {
   if (!open_) return absl::FailedPreconditionError("the transaction has ended already");
+  if (joined_) {
+    open_ = false;
+    return absl::OkStatus();
+  }
+  if (database_.impl_->part_failed) return absl::AbortedError("a part of the transaction failed");
+  TRB_FAIL_POINT("commit", name);  // the destructor rolls back
   if (absl::Status status = database_.Run("COMMIT"); !status.ok()) {
     database_.Run("ROLLBACK").IgnoreError();  // a full disk has rolled back already: nothing to do then
     End();
     return status;
   }
   End();
+  TRB_FAIL_POINT("committed", name);
   return absl::OkStatus();
 }
 
 Transaction::~Transaction() {
   if (!open_) return;
+  if (joined_) {
+    database_.impl_->part_failed = true;
+    return;
+  }
   database_.Run("ROLLBACK").IgnoreError();
   End();
 }

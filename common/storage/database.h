@@ -10,7 +10,9 @@
 // from Begin to its end: other threads wait, its own thread goes on using the database. It ends on the thread that
 // began it.
 // Errors: DATA_LOSS      the file is damaged or no database; names the file and the way out
-//         RESOURCE_EXHAUSTED  disk full; the transaction is rolled back
+//         RESOURCE_EXHAUSTED  no room: disk full, over quota, read-only; the transaction is rolled back
+//         UNKNOWN        the disk failed to read or write; likewise. A failed fsync ends the process
+//                        (common/base/files.h, EndAfterFailedSync)
 //         UNAVAILABLE    another process held its lock for longer than the busy timeout
 //         NOT_FOUND, PERMISSION_DENIED  of the file
 //         ALREADY_EXISTS a UNIQUE or PRIMARY KEY constraint;  FAILED_PRECONDITION any other constraint or a trigger
@@ -128,10 +130,11 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // One statement that returns no rows. The number of rows it changed.
-  absl::StatusOr<int64_t> Change(std::string_view sql, const Args& args = {});
+  // One statement that returns no rows. The number of rows it changed. `name` is of its fail points, when it is a
+  // transaction of its own: the function that calls.
+  absl::StatusOr<int64_t> Change(std::string_view sql, const Args& args = {}, const char* name = __builtin_FUNCTION());
   // The same, for callers that do not care how many.
-  absl::Status Run(std::string_view sql, const Args& args = {});
+  absl::Status Run(std::string_view sql, const Args& args = {}, const char* name = __builtin_FUNCTION());
   // Any number of statements without parameters: schema.
   absl::Status RunScript(std::string_view sql);
   // Calls `each` for every row; its error ends the query and is returned. `each` may use the database.
@@ -162,17 +165,21 @@ class Transaction {
     kRead,   // one unchanging view for several queries
   };
   static absl::StatusOr<std::unique_ptr<Transaction>> Begin(Database& database, Kind kind = Kind::kWrite);
+  // As Begin for writing; inside a transaction of this thread it becomes a part of that one: its Commit makes nothing
+  // durable, and when it ends without one, the whole cannot be committed any more (ABORTED).
+  static absl::StatusOr<std::unique_ptr<Transaction>> BeginOrJoin(Database& database);
   ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
 
-  // Durable when it returns OK; after an error nothing of it happened.
-  absl::Status Commit();
+  // Durable when it returns OK; after an error nothing of it happened. `name` is of its fail points.
+  absl::Status Commit(const char* name = __builtin_FUNCTION());
 
  private:
-  explicit Transaction(Database& database) : database_(database) {}
+  Transaction(Database& database, bool joined) : database_(database), joined_(joined) {}
   void End();
   Database& database_;
+  const bool joined_;  // a part of another one, which holds the lock
   bool open_ = true;
 };
 

@@ -13,7 +13,8 @@ absl::StatusOr<bool> NeedsRenewal(const crypto::CredentialDirectory& directory, 
   if (absl::IsNotFound(credential.status()) || absl::IsInvalidArgument(credential.status())) return true;
   TRB_RETURN_IF_ERROR(credential.status());
   if (credential->ca.sha256() != authority.sha256()) return true;
-  return now >= crypto::RenewalDue(credential->certificate);
+  // Not valid yet: it was issued while the clock was ahead.
+  return now >= crypto::RenewalDue(credential->certificate) || now < credential->certificate.not_before();
 }
 
 }  // namespace

@@ -231,8 +231,11 @@ absl::StatusOr<std::vector<std::string>> Upgrade(const std::string& directory, b
   TRB_ASSIGN_OR_RETURN(const auto lock, DirectoryLock::Acquire(directory));
   TRB_ASSIGN_OR_RETURN(const auto database, Database::Open(path, dry_run));
   TRB_ASSIGN_OR_RETURN(const auto pending, storage::PendingMigrations(*database, LedgerMigrations()));
-  if (!dry_run) TRB_RETURN_IF_ERROR(storage::Migrate(*database, LedgerMigrations()));
+  TRB_ASSIGN_OR_RETURN(const int version, storage::SchemaVersion(*database));
+  if (!dry_run) TRB_RETURN_IF_ERROR(MigrateLedger(directory, *database));
   std::vector<std::string> steps;
+  if (version > 0 && !pending.empty())
+    steps.push_back(absl::StrCat("keep a copy of the ledger as it is: ", LedgerCopyPath(directory, version)));
   for (const storage::Migration& step : pending)
     steps.push_back(absl::StrCat(step.version, " ", std::string(step.name)));
   return steps;

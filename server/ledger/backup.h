@@ -33,8 +33,8 @@ absl::StatusOr<BackupSummary> Backup(const std::string& directory, const std::st
 // cut short; the directory is then as it was.
 absl::StatusOr<BackupSummary> Restore(const std::string& file, const std::string& directory);
 
-// Brings DIR/ledger.db to this program's schema. Returns the steps done (or, dry_run, that would be done), e.g.
-// "2 history". UNAVAILABLE while a coordinator runs on it.
+// Brings DIR/ledger.db to this program's schema, after a copy of it as it is has been kept (LedgerCopyPath). Returns
+// the steps done (or, dry_run, that would be done), e.g. "2 history". UNAVAILABLE while a coordinator runs on it.
 absl::StatusOr<std::vector<std::string>> Upgrade(const std::string& directory, bool dry_run);
 
 }  // namespace tributary::ledger

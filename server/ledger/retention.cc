@@ -11,6 +11,9 @@
 namespace tributary::ledger {
 namespace {
 
+// A model that was sent for a run which is not started yet.
+constexpr absl::Duration kOfferedKept = absl::Hours(24);
+
 using storage::Database;
 using storage::Row;
 using storage::Transaction;
@@ -100,13 +103,13 @@ absl::Status NoteForgotten(Database& database) {
 }
 
 // Blobs are written before the row that names them: what no row names was on its way when the process was killed. The
-// update is sent again, the model is computed again.
-absl::Status SweepOrphans(Database& database, storage::BlobStore& blobs) {
+// update is sent again, the model is computed again. Not so a model that an operator sent for a run to come.
+absl::Status SweepOrphans(Database& database, storage::BlobStore& blobs, absl::Time now) {
   uint64_t count = 0, bytes = 0;
   TRB_ASSIGN_OR_RETURN(const std::vector<std::string> there, blobs.List());
   for (const std::string& sha256 : there) {
     TRB_ASSIGN_OR_RETURN(const int64_t named, database.QueryInt(kNamed, {sha256}));
-    if (named != 0) continue;
+    if (named != 0 || blobs.OfferedAt(sha256).value_or(absl::InfinitePast()) > now - kOfferedKept) continue;
     bytes += blobs.Size(sha256).value_or(0);
     TRB_RETURN_IF_ERROR(blobs.Remove(sha256));
     ++count;
@@ -128,10 +131,12 @@ absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Create(Options options
   if (storage::BlobStore* const blobs = store->options_.blobs; blobs != nullptr) {
     TRB_RETURN_IF_ERROR(NoteForgotten(store->database()));
     TRB_RETURN_IF_ERROR(RemoveNoted(store->database(), *blobs));
-    TRB_RETURN_IF_ERROR(SweepOrphans(store->database(), *blobs));
+    TRB_RETURN_IF_ERROR(SweepOrphans(store->database(), *blobs, store->options_.clock->Now()));
   }
   return store;
 }
+
+absl::StatusOr<bool> LedgerStore::LetsGoOfUpdates(const std::string& run) { return LetsGo(database(), run); }
 
 absl::Status LedgerStore::DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
   if (options_.blobs == nullptr) return absl::OkStatus();

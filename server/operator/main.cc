@@ -2,6 +2,7 @@
 // simulate and demo work here.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -10,6 +11,7 @@
 #include "server/operator/cli.h"
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit then fails with EFBIG, and says so
   tributary::nn::BoundThreadSpinning(argv);
   tributary::op::Context context{std::cout, std::cerr};
   context.out_is_terminal = isatty(STDOUT_FILENO) == 1;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/learning/fedavg.h"
 #include "common/storage/blob_store.h"
 #include "common/update/update_codec.h"
@@ -103,24 +104,32 @@ absl::StatusOr<size_t> RoundSum::Add(const std::vector<v1::Contribution>& rows, 
   return count;
 }
 
-absl::StatusOr<RoundResult> RoundSum::Finish(const std::string& base_model_sha256,
-                                             const std::vector<v1::Contribution>& rows,
-                                             const std::function<bool()>& cancelled) {
+absl::StatusOr<RoundSum::Model> RoundSum::MakeModel(const std::string& base_model_sha256,
+                                                    const std::vector<v1::Contribution>& rows,
+                                                    const std::function<bool()>& cancelled) {
   const size_t accepted = Accepted(rows).size();
   if (accepted == 0) return absl::FailedPreconditionError("no accepted update");
   TRB_RETURN_IF_ERROR(Add(rows, accepted, cancelled).status());
   if (added_.size() != accepted) return absl::InternalError("an update was added that is not accepted any more");
-  std::vector<float> base, model;
+  Model out;
   {
     TRB_ASSIGN_OR_RETURN(const std::string bytes, blobs_.Get(base_model_sha256));
-    TRB_ASSIGN_OR_RETURN(base, update::DecodeParameters(bytes, spec_.parameters()));
+    TRB_ASSIGN_OR_RETURN(out.base, update::DecodeParameters(bytes, spec_.parameters()));
   }
-  const double rate = spec_.plan.aggregate().server_learning_rate();
-  TRB_ASSIGN_OR_RETURN(model, strategy_->Finish(base, rate));
+  TRB_ASSIGN_OR_RETURN(out.next, strategy_->Finish(out.base, spec_.plan.aggregate().server_learning_rate()));
+  return out;
+}
+
+absl::StatusOr<RoundResult> RoundSum::Finish(const std::string& base_model_sha256,
+                                             const std::vector<v1::Contribution>& rows,
+                                             const std::function<bool()>& cancelled) {
+  TRB_ASSIGN_OR_RETURN(const Model made, MakeModel(base_model_sha256, rows, cancelled));
   RoundResult result;
-  result.model_norm = DifferenceNorm(model, base) / rate;
+  result.model_norm = DifferenceNorm(made.next, made.base) / spec_.plan.aggregate().server_learning_rate();
   FillMeans(rows, &result);
-  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs_.Put(update::EncodeParameters(model)));
+  TRB_FAIL_POINT("round.aggregated");
+  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs_.Put(update::EncodeParameters(made.next)));
+  TRB_FAIL_POINT("round.model_stored");
   return result;
 }
 

@@ -41,6 +41,13 @@ class RoundSum {
   absl::StatusOr<size_t> Add(const std::vector<v1::Contribution>& rows, size_t most,
                              const std::function<bool()>& cancelled);
 
+  // Adds what is still missing and makes the new model, as Finish does; stores nothing. Errors as Finish.
+  struct Model {
+    std::vector<float> base, next;
+  };
+  absl::StatusOr<Model> MakeModel(const std::string& base_model_sha256, const std::vector<v1::Contribution>& rows,
+                                  const std::function<bool()>& cancelled);
+
   // Adds what is still missing. The new model's blob is stored and synced; aggregate_ms is left to the caller.
   // As Add, and
   //   FAILED_PRECONDITION no accepted row

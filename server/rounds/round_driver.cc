@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "server/rounds/eligibility.h"
 
@@ -195,7 +196,9 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::Invite(const std::vector<Selectio
       {{"run", spec_->id}, {"round", round()}, {"invited", invitees.size()}, {"target", spec_->rules.target}});
   ShareTraining(invitees);
   TRB_RETURN_IF_ERROR(ReadRows());
+  TRB_FAIL_POINT("round.push");
   TRB_RETURN_IF_ERROR(PushOpenTasks());
+  TRB_FAIL_POINT("round.pushed");
   return Next{};
 }
 

@@ -87,8 +87,8 @@ struct Coordinator::Impl {
   absl::Status Reload();
   void AuditStranger(const std::string& action, const std::string& address, const std::string& certificate_sha256,
                      const std::string& reason);
-  Gate::Parts MainGate();
   void OnEnded(identity::Role role, const std::string& id, const std::string& reason);
+  absl::Status AuditOwn(const std::string& action);
   void Stop();
 
   const Options options;
@@ -133,6 +133,7 @@ absl::Status Coordinator::Impl::OpenDirectory() {
     return WithFix(absl::FailedPreconditionError(acquired.status().message()), "a directory has one coordinator");
   }
   TRB_ASSIGN_OR_RETURN(lock, std::move(acquired));
+  TRB_RETURN_IF_ERROR(SweepTemporaries(options.directory, {"blobs", "partial"}));
   TRB_ASSIGN_OR_RETURN(database, ledger::OpenLedger(options.directory));
   TRB_ASSIGN_OR_RETURN(blobs, storage::BlobStore::Open(options.directory));
   started_unix_ms = options.clock->NowUnixMillis();
@@ -168,10 +169,7 @@ absl::Status Coordinator::Impl::OpenIdentities() {
   who.random = &random;
   who.federation = federation.id;
   who.endpoints = [this] { return Advertised(); };
-  who.audit = [this](const v1::AuditEntry& entry) {
-    const absl::Status added = store->AddAudit(entry);
-    if (!added.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", added.ToString()}});
-  };
+  who.audit = [this](const v1::AuditEntry& entry) { return store->AddAudit(entry); };
   who.on_ended = [this](identity::Role role, const std::string& id, const std::string& reason) {
     OnEnded(role, id, reason);
   };
@@ -204,7 +202,8 @@ absl::Status Coordinator::Impl::OpenRuns() {
 }
 
 void Coordinator::Impl::BuildServices() {
-  main_gate = std::make_unique<Gate>(MainGate());
+  main_gate =
+      std::make_unique<Gate>(Gate::Parts{rpc::Listener::kMain, identities.get(), &live, &workers, connections.get()});
   FederationService::Options peers;
   peers.gate = main_gate.get();
   peers.session_workers = &session_workers;
@@ -326,15 +325,6 @@ void Coordinator::Impl::AuditStranger(const std::string& action, const std::stri
   if (!posted) --audits_waiting;
 }
 
-Gate::Parts Coordinator::Impl::MainGate() {
-  Gate::Parts parts{rpc::Listener::kMain, identities.get(), &live, &workers, connections.get(), nullptr};
-  parts.on_refused = [this](const rpc::Peer& peer, std::string_view, const absl::Status& why) {
-    const auto certificate = crypto::Certificate::FromPem(peer.certificate_pem);
-    AuditStranger("call", peer.address, certificate.ok() ? certificate->sha256() : "", std::string(why.message()));
-  };
-  return parts;
-}
-
 absl::Status Coordinator::Impl::Reload() {
   TRB_ASSIGN_OR_RETURN(Settings fresh, ReadSettings(options.directory, federation));
   SetLogLevel(LevelOf(fresh.log_level));
@@ -366,8 +356,20 @@ void Coordinator::Impl::Stop() {
   workers.Stop();
   if (runs != nullptr) runs->Shutdown();
   if (store == nullptr) return;
-  const absl::Status told = store->TellLeftOut();
+  absl::Status told = store->TellLeftOut();
+  if (told.ok() && main_door != nullptr) told = AuditOwn("coordinator.stop");
   if (!told.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", told.ToString()}});
+}
+
+// What this process did by itself.
+absl::Status Coordinator::Impl::AuditOwn(const std::string& action) {
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(options.clock->NowUnixMillis());
+  entry.set_actor("coordinator");
+  entry.set_action(action);
+  entry.set_subject(TRIBUTARY_VERSION);
+  entry.set_outcome("ok");
+  return store->AddAudit(entry);
 }
 
 Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -386,6 +388,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options)
   TRB_RETURN_IF_ERROR(impl.OpenRuns());
   impl.BuildServices();
   TRB_RETURN_IF_ERROR(impl.OpenDoors());
+  TRB_RETURN_IF_ERROR(impl.AuditOwn("coordinator.start"));
   Log(LogLevel::kInfo, "coordinator_started",
       {{"federation", impl.federation.id}, {"main", ToText(impl.main_address)}});
   return coordinator;

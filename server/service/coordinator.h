@@ -26,8 +26,8 @@ class Coordinator {
     absl::Duration upload_silence = absl::Seconds(30);
     // How often sessions, certificates and the enrolment window are looked at.
     absl::Duration tick = absl::Milliseconds(500);
-    // How long Stop waits for calls under way.
-    absl::Duration patience = absl::Seconds(10);
+    // How long Stop waits for calls under way. A stop is over within ten seconds.
+    absl::Duration patience = absl::Seconds(5);
   };
 
   // Takes the directory, opens everything, goes on with the active runs, then opens the ports.

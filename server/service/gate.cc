@@ -56,10 +56,9 @@ rpc::Peer Gate::Greet(const grpc::ServerContextBase& context) {
 }
 
 absl::StatusOr<identity::Principal> Gate::Admit(const rpc::Peer& peer, std::string_view method) {
-  auto caller = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem);
+  auto caller = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem, peer.address);
   if (absl::IsUnauthenticated(caller.status())) {
     if (parts_.connections != nullptr) parts_.connections->Refused(peer.address);
-    if (parts_.on_refused) parts_.on_refused(peer, method, caller.status());
   } else if (parts_.connections != nullptr && caller.ok() && !caller->id.empty()) {
     parts_.connections->Known(peer.address, caller->id);
   }
@@ -70,7 +69,7 @@ absl::StatusOr<StreamPass> Gate::AdmitStream(const rpc::Peer& peer, std::string_
   StreamPass pass;
   TRB_ASSIGN_OR_RETURN(pass.caller, Admit(peer, method));
   pass.token = parts_.live->Add(pass.caller.id, NotAfter(peer.certificate_pem), std::move(cut));
-  const auto again = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem);
+  const auto again = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem, peer.address);
   if (again.ok()) return pass;
   Leave(pass);
   return again.status();

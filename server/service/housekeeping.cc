@@ -2,8 +2,6 @@
 
 #include <sys/statvfs.h>
 
-#include <set>
-
 #include "common/base/logging.h"
 
 namespace tributary::service {
@@ -49,6 +47,7 @@ bool Housekeeping::WaitForTick() {
 }
 
 void Housekeeping::TickOften() {
+  clock_steps_.Look();
   options_.sessions->EndSilent(options_.silence);
   options_.slots->CheckAll();
   options_.live->CutAgain();
@@ -59,13 +58,13 @@ void Housekeeping::TickOften() {
 
 void Housekeeping::TickSeldom() {
   LogIfFailed("renewal_failed", options_.renewal->Tick());
-  LogIfFailed("sweep_failed", SweepUploads());
+  LogIfFailed("sweep_failed", options_.uploads->Sweep([this] { return OpenTasks(); }));
   LogIfFailed("count_failed", options_.sessions->CountEnrolled());
   LogIfFailed("audit_failed", options_.store->TellLeftOut());
   WarnOfLowDisk();
 }
 
-absl::Status Housekeeping::SweepUploads() {
+absl::StatusOr<std::set<std::string>> Housekeeping::OpenTasks() const {
   std::set<std::string> open_tasks;
   TRB_ASSIGN_OR_RETURN(const auto runs, options_.store->ListRuns(/*active_only=*/true));
   for (const rounds::RunRow& run : runs) {
@@ -74,7 +73,7 @@ absl::Status Housekeeping::SweepUploads() {
     TRB_ASSIGN_OR_RETURN(const auto rows, options_.store->ListContributions(run.run.id(), round->round.round()));
     for (const v1::Contribution& row : rows) open_tasks.insert(row.task_id());
   }
-  return options_.uploads->Sweep(open_tasks);
+  return open_tasks;
 }
 
 void Housekeeping::WarnOfLowDisk() {

@@ -68,6 +68,10 @@ void PutModelStream::Store() {
     return End(absl::InvalidArgumentError("the bytes do not have the digest model_sha256"));
   }
   auto stored = blobs_.Put(bytes_);
+  // No row names it until its run is started: it is kept over a restart in between.
+  if (stored.ok()) {
+    if (const absl::Status offered = blobs_.Offer(*stored); !offered.ok()) stored = offered;
+  }
   if (stored.ok()) response_.set_model_sha256(*std::move(stored));
   End(stored.status());
 }

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
 #include "common/base/logging.h"
+#include "common/rpc/limits.h"
 
 namespace tributary::service {
 namespace {
@@ -42,6 +43,10 @@ absl::StatusOr<int> BindSocket(const addrinfo& info, const identity::HostPort& a
   if (fd < 0) return ErrnoToStatus(errno, "socket");
   const int on = 1, off = 0;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // Inherited by what is accepted. Keepalive cannot notice a peer that takes nothing any more: its ping waits behind
+  // the bytes that do not go out.
+  const int dead_ms = rpc::kDeadPeerMs;
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
   if (info.ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   if (bind(fd, info.ai_addr, info.ai_addrlen) != 0 || listen(fd, kBacklog) != 0) {
     const int error_number = errno;

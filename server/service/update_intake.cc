@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/crypto/certificate.h"
 #include "common/update/rejection.h"
@@ -90,6 +91,7 @@ absl::StatusOr<v1::BeginUploadResponse> UpdateIntake::Ticket(const identity::Pri
                                                              AnnouncedUpdate update) {
   const uint64_t length = update.record.length();
   TRB_ASSIGN_OR_RETURN(const UploadStore::Ticket ticket, options_.uploads->Announce(std::move(update)));
+  TRB_FAIL_POINT("update.announced");
   v1::BeginUploadResponse response;
   response.mutable_ticket()->set_upload_id(ticket.upload_id);
   response.mutable_ticket()->set_offset(ticket.offset);
@@ -125,6 +127,7 @@ absl::StatusOr<v1::UploadUpdateResponse> UpdateIntake::Accept(const identity::Pr
   rounds::Acceptance acceptance{announced.record, announced.signature, announced.metrics,
                                 announced.weight, upload_ms,           options_.clock->NowUnixMillis()};
   TRB_ASSIGN_OR_RETURN(AcceptResult result, options_.runs->Accept(acceptance));
+  TRB_FAIL_POINT("update.accepted");
   options_.uploads->Drop(UploadStore::UploadId(announced.record.task_id(), announced.record.update_sha256()));
   v1::UploadUpdateResponse response;
   switch (result.kind) {
@@ -162,6 +165,7 @@ v1::Rejected UpdateIntake::Refuse(const identity::Principal& caller, const v1::U
     v1::AuditEntry entry;
     entry.set_time_unix_ms(options_.clock->NowUnixMillis());
     entry.set_actor(caller.Actor());
+    entry.set_certificate_sha256(caller.certificate_sha256);
     entry.set_action("update.upload");
     entry.set_subject(EscapeForLog(record.task_id(), 64));
     entry.set_outcome(absl::StrCat("refused: ", why.reason()));

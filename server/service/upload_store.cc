@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/fail_point.h"
 #include "common/base/files.h"
 #include "common/update/rejection.h"
 
@@ -143,7 +144,10 @@ absl::Status Upload::Append(uint64_t stream, uint64_t offset, std::string_view d
   // Written only when the content passes: nothing that was refused is kept.
   const uint64_t at = size_;
   TRB_RETURN_IF_ERROR(ConsumeLocked(data));
-  return WriteAll(fd_, data, at, path_);
+  TRB_FAIL_POINT("upload.write");
+  TRB_RETURN_IF_ERROR(WriteAll(fd_, data, at, path_));
+  TRB_FAIL_POINT("upload.written");
+  return absl::OkStatus();
 }
 
 bool Upload::Complete(uint64_t stream) {
@@ -236,14 +240,15 @@ absl::StatusOr<std::vector<std::string>> UploadStore::Files() const {
   return files;
 }
 
-absl::Status UploadStore::Sweep(const std::set<std::string>& open_task_ids) {
-  std::set<std::string> keep;
-  for (const std::string& task : open_task_ids) keep.insert(TaskPart(task));
+absl::Status UploadStore::Sweep(const OpenTasks& open_tasks) {
   TRB_ASSIGN_OR_RETURN(std::vector<std::string> files, Files());
   {
     MutexLock lock(&mu_);
     for (const auto& [id, upload] : uploads_) files.push_back(id);
   }
+  TRB_ASSIGN_OR_RETURN(const std::set<std::string> open, open_tasks());
+  std::set<std::string> keep;
+  for (const std::string& task : open) keep.insert(TaskPart(task));
   for (const std::string& file : files) {
     if (keep.count(file.substr(0, kIdHalf + 1)) == 0) Drop(file);
   }

@@ -8,6 +8,7 @@
 #define TRIBUTARY_SERVER_SERVICE_UPLOAD_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -98,8 +99,10 @@ class UploadStore {
       TRB_EXCLUDES(mu_);
   // Forgets it and removes its file.
   void Drop(const std::string& upload_id) TRB_EXCLUDES(mu_);
-  // Removes everything that is not of one of these tasks.
-  absl::Status Sweep(const std::set<std::string>& open_task_ids) TRB_EXCLUDES(mu_);
+  // Removes everything that is not of a task that is open. Asked for after the files were listed: what comes for a task
+  // that opens meanwhile is not among them.
+  using OpenTasks = std::function<absl::StatusOr<std::set<std::string>>()>;
+  absl::Status Sweep(const OpenTasks& open_tasks) TRB_EXCLUDES(mu_);
 
   static std::string UploadId(const std::string& task_id, const std::string& update_sha256);
 

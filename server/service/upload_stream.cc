@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/fail_point.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status_codes.h"
 #include "common/update/rejection.h"
@@ -116,6 +117,7 @@ absl::Status UploadStream::Receive() {
   const absl::Duration took = parts_.clock->Monotonic() - began_;
   TRB_ASSIGN_OR_RETURN(response_, parts_.intake->Complete(pass_.caller, upload_.get(), stream_,
                                                           static_cast<uint64_t>(absl::ToInt64Milliseconds(took))));
+  TRB_FAIL_POINT("update.answer");
   answered_ = true;
   return absl::OkStatus();
 }
@@ -140,6 +142,7 @@ void UploadStream::End(const absl::Status& status) {
 }
 
 void UploadStream::OnDone() {
+  PassFailPoint("update.answered").IgnoreError();
   if (pass_.token != 0) parts_.gate->Leave(pass_);
   self_.reset();
 }

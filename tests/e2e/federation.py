@@ -24,12 +24,14 @@ MNIST = os.environ.get("TRIBUTARY_MNIST_DIR", "")
 class Program:
     """One running program. Its stderr is read into `lines` by a thread."""
 
-    def __init__(self, argv, name):
+    def __init__(self, argv, name, env=None):
+        """`env`: variables beside those of this process."""
         self.name, self.lines = name, []
         self._changed = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True, errors="replace")
+                                        stderr=subprocess.PIPE, text=True, errors="replace",
+                                        env={**os.environ, **(env or {})})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -100,6 +102,9 @@ def run_program(name, args, stdin="", timeout=120, env=None, cwd=None):
 
 
 class Federation:
+    # Where the coordinator and the clients come from; `tributary` is always BIN's.
+    programs = BIN
+
     def __init__(self, descriptors=None):
         """`descriptors`: the coordinator's `ulimit -n`."""
         self.descriptors = descriptors
@@ -124,11 +129,11 @@ class Federation:
         run_program("tributary-coordinator", ["init", "--dir", self.dir, "--name", "localhost", "--listen", "127.0.0.1:0",
                                               "--enrol-listen", "127.0.0.1:0"]).ok()
 
-    def start(self):
-        argv = [os.path.join(BIN, "tributary-coordinator"), "run", "--dir", self.dir]
+    def start(self, env=None):
+        argv = [os.path.join(self.programs, "tributary-coordinator"), "run", "--dir", self.dir]
         if self.descriptors:
             argv = ["/bin/sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh"] + argv
-        self.coordinator = Program(argv, "coordinator")
+        self.coordinator = Program(argv, "coordinator", env)
         self.coordinator.wait_for("ready main=")
 
     def ports(self):
@@ -158,8 +163,9 @@ class Federation:
         return run_program("tributary-client", ["join", "--dir", self.client_dir(name), "--data", data, "--yes", "--threads", "1", *args],
                            self.invite(name, *invite_args) + "\n").ok()
 
-    def start_client(self, name):
-        self.clients[name] = Program([os.path.join(BIN, "tributary-client"), "run", "--dir", self.client_dir(name)], name)
+    def start_client(self, name, env=None):
+        self.clients[name] = Program([os.path.join(self.programs, "tributary-client"), "run", "--dir", self.client_dir(name)],
+                                     name, env)
         return self.clients[name]
 
     def add_client(self, name, data, *args, invite_args=()):

@@ -207,5 +207,14 @@ TEST_F(ClientLedgerTest, ANewerSchemaIsRefusedByName) {
               StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("client.db")));
 }
 
+TEST_F(ClientLedgerTest, OldDeclinedTasksAreForgottenSoThatOffersWithoutEndDoNotFillTheDisk) {
+  ASSERT_OK(ledger_->AddTask(federation_.Task(1), TaskState::kQueued, {}, 1));
+  for (uint64_t round = 2; round <= 1011; ++round)
+    ASSERT_OK(ledger_->AddTask(federation_.Task(round), TaskState::kDeclined, {"policy", "no"}, 2));
+  EXPECT_FALSE(ledger_->FindTask(federation_.Task(11).task_id()).value().has_value());
+  EXPECT_TRUE(ledger_->FindTask(federation_.Task(12).task_id()).value().has_value()) << "1,000 of them stay";
+  EXPECT_TRUE(ledger_->FindTask(federation_.Task(1).task_id()).value().has_value()) << "one that was taken";
+}
+
 }  // namespace
 }  // namespace tributary::session

@@ -257,12 +257,61 @@ TEST_F(SessionLoopTest, ThePaceOfTheCoordinatorIsKept) {
   EXPECT_GE(clock_.Monotonic() - begin, absl::Seconds(60));
 }
 
-TEST_F(SessionLoopTest, ASecondCopyOfThisClientEndsTheFirst) {
+TEST_F(SessionLoopTest, ALostSessionIsOpenedAgainOnANewConnection) {
+  link_.RefuseSessions(absl::UnavailableError("nobody there"));
+  StartSession();
+  while (link_.reconnects() < 3) clock_.Advance(absl::Milliseconds(100));
+  link_.RefuseSessions(absl::OkStatus());
+  AwaitHelloMovingTime(1);
+}
+
+TEST_F(SessionLoopTest, TwoCopiesOfThisClientDoNotGoOnTakingTheSessionFromEachOther) {
   StartSession();
   link_.AwaitHello(1);
   link_.End(absl::AbortedError("a newer session"));
+  while (link_.sessions() < 2) {
+    clock_.Advance(absl::Milliseconds(1));  // minutes must not pass meanwhile
+    std::this_thread::yield();
+  }
+  link_.AwaitHello(2);
+  link_.End(absl::AbortedError("a newer session"));
   EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kAborted, ::testing::HasSubstr("another process")));
-  EXPECT_EQ(1, link_.sessions());
+  EXPECT_EQ(2, link_.sessions());
+}
+
+// A hello that froze on the way and arrives when the next one has long been answered.
+TEST_F(SessionLoopTest, AnOldSessionOfOurOwnMayTakeOverNowAndThen) {
+  StartSession();
+  link_.AwaitHello(1);
+  for (int n = 2; n <= 4; ++n) {
+    clock_.Advance(absl::Minutes(10));
+    link_.End(absl::AbortedError("a newer session"));
+    AwaitHelloMovingTime(n);
+  }
+}
+
+TEST_F(SessionLoopTest, FactsThatChangedAreToldAtOnce) {
+  StartSession();
+  EXPECT_EQ(20u, link_.AwaitHello(1).dataset().examples());
+  data_ = DataHolder::Of(TestFederation::Data(25));
+  loop_->Reannounce();
+  EXPECT_EQ(25u, link_.AwaitHello(2).dataset().examples()) << "without any time passing";
+  EXPECT_EQ(0, link_.reconnects());
+}
+
+TEST_F(SessionLoopTest, AClockThatDisagreesWithTheCoordinatorsIsWaitedFor) {
+  link_.RefuseSessions(absl::UnauthenticatedError("the certificate of this call has expired: it ended on 2026-..."));
+  StartSession();
+  while (link_.reconnects() < 3) clock_.Advance(absl::Milliseconds(100));
+  link_.RefuseSessions(absl::OkStatus());
+  AwaitHelloMovingTime(1);
+}
+
+TEST_F(SessionLoopTest, ACertificateThatBothClocksCallExpiredEndsTheClient) {
+  clock_fault_ = "this machine's clock says 2036, this client's certificate is valid from 2026 to 2026";
+  link_.RefuseSessions(absl::UnauthenticatedError("this certificate has expired"));
+  StartSession();
+  EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kUnauthenticated));
 }
 
 TEST_F(SessionLoopTest, ARevokedClientStops) {

@@ -98,6 +98,31 @@ TEST_F(FilesTest, SyncOfAMissingDirectoryFails) {
   EXPECT_THAT(SyncDirectory(dir_.File("none")), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(FilesTest, WhatCannotBeSyncedAtAllIsAnErrorOnly) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  EXPECT_THAT(SyncFile(ends[1], "a pipe"), StatusIs(absl::StatusCode::kInternal, HasSubstr("fsync a pipe")));
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST(FilesDeathTest, AFailedSyncEndsTheProcessWithAMessage) {
+  EXPECT_EXIT(EndAfterFailedSync("fsync /x: Input/output error"), ::testing::ExitedWithCode(1),
+              "error: the disk did not keep what was written, so this process ends: fsync /x: Input/output error\n"
+              "fix: look at the disk");
+}
+
+TEST_F(FilesTest, SweepingRemovesWhatAKilledWriterLeftAndNothingElse) {
+  const std::string left[] = {dir_.Write("a.tmp-12-0", "x"), dir_.Write("pki/v/key.pem.tmp-345-67", "x")};
+  const std::string kept[] = {dir_.Write("a", "x"), dir_.Write("a.tmp-mine", "x"), dir_.Write("b.tmp-1", "x"),
+                              dir_.Write("c.tmp-1-2.txt", "x"), dir_.Write("blobs/d.tmp-1-2", "x")};
+  ASSERT_OK(SweepTemporaries(dir_.path(), {"blobs"}));
+  for (const std::string& path : left) EXPECT_FALSE(FileExists(path)) << path;
+  for (const std::string& path : kept) EXPECT_TRUE(FileExists(path)) << path;
+  ASSERT_OK(SweepTemporaries(dir_.path()));
+  EXPECT_FALSE(FileExists(kept[4]));
+}
+
 TEST_F(FilesTest, OneHolderOfADirectoryAtATime) {
   {
     ASSERT_OK_AND_ASSIGN(const auto lock, DirectoryLock::Acquire(dir_.path()));

@@ -23,7 +23,9 @@ TEST(StatusTest, ErrnoBecomesTheCodeThatCallersExpect) {
   EXPECT_THAT(ErrnoToStatus(EEXIST, "x"), StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_THAT(ErrnoToStatus(ELOOP, "x"), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ErrnoToStatus(EADDRINUSE, "x"), StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(ErrnoToStatus(EIO, "x"), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(ErrnoToStatus(EROFS, "x"), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(ErrnoToStatus(EIO, "x"), StatusIs(absl::StatusCode::kUnknown)) << "the disk's fault, not a bug";
+  EXPECT_THAT(ErrnoToStatus(EBADMSG, "x"), StatusIs(absl::StatusCode::kInternal));
 }
 
 absl::StatusOr<int> Half(int v) {

@@ -159,5 +159,16 @@ TEST_F(BlobStoreTest, TheSameBytesFromManyThreadsAreOneBlob) {
   EXPECT_EQ(blobs_->List()->size(), 5u);
 }
 
+TEST_F(BlobStoreTest, AnOfferIsBesideItsBlobAndGoesWithIt) {
+  EXPECT_THAT(blobs_->Offer(std::string(64, 'a')), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const std::string sha256, blobs_->Put("a model"));
+  EXPECT_THAT(blobs_->OfferedAt(sha256), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK(blobs_->Offer(sha256));
+  EXPECT_THAT(blobs_->OfferedAt(sha256), IsOk());
+  EXPECT_THAT(blobs_->List(), IsOkAndHolds(std::vector<std::string>{sha256}));
+  ASSERT_OK(blobs_->Remove(sha256));
+  EXPECT_THAT(blobs_->OfferedAt(sha256), StatusIs(absl::StatusCode::kNotFound));
+}
+
 }  // namespace
 }  // namespace tributary::storage

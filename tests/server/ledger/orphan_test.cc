@@ -1,10 +1,13 @@
 // Blobs whose row never came, because the coordinator was killed between the two: swept when the next one starts.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/files.h"
 #include "server/ledger/verify.h"
 #include "tests/support/ledger_fixture.h"
@@ -98,6 +101,21 @@ TEST_F(OrphanTest, WhatOnlyAnAbandonedRoundMadeIsSwept) {
   ASSERT_OK(ledger_.store().AbandonRound(kRun, round, {.reason = "x", .open_rows_become = "late"}, ledger_.now()));
   ledger_.Reopen();
   EXPECT_FALSE(Has(result.new_model_sha256));
+}
+
+TEST_F(OrphanTest, AModelSentForARunToComeIsKeptForADay) {
+  const std::string fresh = *ledger_.blobs().Put("sent a moment ago"),
+                    old = *ledger_.blobs().Put("of a run never started");
+  ASSERT_OK(ledger_.blobs().Offer(fresh));
+  ASSERT_OK(ledger_.blobs().Offer(old));
+  const timespec day_before_yesterday[2] = {absl::ToTimespec(absl::Now() - absl::Hours(48)),
+                                            absl::ToTimespec(absl::Now() - absl::Hours(48))};
+  ASSERT_EQ(utimensat(AT_FDCWD, absl::StrCat(ledger_.blobs().PathOf(old), ".offered").c_str(), day_before_yesterday, 0),
+            0);
+  ledger_.Reopen();
+  EXPECT_TRUE(Has(fresh));
+  EXPECT_FALSE(Has(old));
+  EXPECT_FALSE(FileExists(absl::StrCat(ledger_.blobs().PathOf(old), ".offered")));
 }
 
 // ---- deletions that keep_updates promised, and a crash forgot

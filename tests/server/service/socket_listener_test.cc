@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "common/rpc/limits.h"
 #include "tests/support/status_matchers.h"
 
 namespace tributary::service {
@@ -37,6 +39,13 @@ class FewDescriptors {
  private:
   rlimit before_{};
 };
+
+int TcpOption(int fd, int option) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  getsockopt(fd, IPPROTO_TCP, option, &value, &length);
+  return value;
+}
 
 class SocketListenerTest : public ::testing::Test {
  protected:
@@ -112,6 +121,21 @@ TEST_F(SocketListenerTest, WithoutDescriptorsItTurnsAwayAndThenGoesOn) {
   Connect();
   AwaitHanded(3);
   (void)turned_away;
+}
+
+// Keepalive cannot notice a peer that takes nothing: its ping waits behind the bytes that do not go out.
+TEST_F(SocketListenerTest, APeerThatTakesNothingIsGivenUpInTimeAndSmallMessagesGoOutAtOnce) {
+  Start();
+  Connect();
+  AwaitHanded(1);
+  int fd = -1;
+  {
+    MutexLock lock(&mu_);
+    fd = handed_[0];
+  }
+  EXPECT_EQ(TcpOption(fd, TCP_USER_TIMEOUT), rpc::kDeadPeerMs);
+  EXPECT_LT(rpc::kDeadPeerMs, 30'000);
+  EXPECT_EQ(TcpOption(fd, TCP_NODELAY), 1);
 }
 
 TEST_F(SocketListenerTest, MoreThanTheShareOfAnAddressAreClosedAtOnce) {

@@ -125,10 +125,32 @@ TEST_F(UploadStoreTest, SweepingKeepsWhatOpenTasksNeed) {
   ASSERT_THAT(Find(open.upload_id)->Begin(), IsOk());
   ASSERT_THAT(Find(closed.upload_id)->Begin(), IsOk());
   directory_.Write("partial/left-by-somebody", "x");
-  ASSERT_THAT(store_->Sweep({"open"}), IsOk());
+  ASSERT_THAT(store_->Sweep([] { return std::set<std::string>{"open"}; }), IsOk());
   EXPECT_TRUE(FileExists(directory_.File("partial/" + open.upload_id)));
   EXPECT_FALSE(FileExists(directory_.File("partial/" + closed.upload_id)));
   EXPECT_FALSE(FileExists(directory_.File("partial/left-by-somebody")));
+}
+
+TEST_F(UploadStoreTest, SweepingSparesAnUploadThatBeginsWhileTheOpenTasksAreRead) {
+  std::string upload_id;
+  ASSERT_THAT(store_->Sweep([&] {
+    // The list is read; then the next round opens, and its first client is quick.
+    const std::set<std::string> open = {"of the round before"};
+    upload_id = store_->Announce(Announced(bytes_, "of the next round")).value().upload_id;
+    EXPECT_THAT(Find(upload_id)->Begin(), IsOk());
+    return open;
+  }),
+              IsOk());
+  EXPECT_TRUE(FileExists(directory_.File("partial/" + upload_id)));
+  EXPECT_THAT(store_->Find(upload_id, "c-1"), IsOk());
+}
+
+TEST_F(UploadStoreTest, WithoutTheOpenTasksNothingIsSwept) {
+  ASSERT_OK_AND_ASSIGN(const auto ticket, store_->Announce(Announced(bytes_)));
+  ASSERT_THAT(Find(ticket.upload_id)->Begin(), IsOk());
+  EXPECT_THAT(store_->Sweep([]() -> absl::StatusOr<std::set<std::string>> { return absl::UnknownError("disk"); }),
+              StatusIs(absl::StatusCode::kUnknown));
+  EXPECT_TRUE(FileExists(directory_.File("partial/" + ticket.upload_id)));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// What a certificate in a history must be, so that its signatures count. Internal to server/ledger.
+// What a certificate in a history must be, so that its signatures count.
 // Threads: pure.
-#ifndef TRIBUTARY_SERVER_LEDGER_CERTIFICATE_CHECK_H_
-#define TRIBUTARY_SERVER_LEDGER_CERTIFICATE_CHECK_H_
+#ifndef TRIBUTARY_COMMON_HISTORY_CERTIFICATE_CHECK_H_
+#define TRIBUTARY_COMMON_HISTORY_CERTIFICATE_CHECK_H_
 
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 #include "common/crypto/certificate.h"
 #include "common/crypto/certificate_issuer.h"
 
-namespace tributary::ledger {
+namespace tributary::history {
 
 struct CertificateDuty {
   crypto::CertificateUse use;
@@ -22,6 +22,6 @@ struct CertificateDuty {
 std::string FaultOf(const crypto::Certificate& certificate, const crypto::Certificate& authority,
                     const CertificateDuty& duty);
 
-}  // namespace tributary::ledger
+}  // namespace tributary::history
 
-#endif  // TRIBUTARY_SERVER_LEDGER_CERTIFICATE_CHECK_H_
+#endif  // TRIBUTARY_COMMON_HISTORY_CERTIFICATE_CHECK_H_

@@ -1,6 +1,6 @@
-#include "server/ledger/best_round.h"
+#include "common/history/best_round.h"
 
-namespace tributary::ledger {
+namespace tributary::history {
 namespace {
 
 // kUndecided: neither round has this measure, the next one decides.
@@ -30,4 +30,4 @@ bool IsBetterRound(const v1::Round& later, const v1::Round& earlier) {
   return false;
 }
 
-}  // namespace tributary::ledger
+}  // namespace tributary::history

@@ -1,10 +1,10 @@
-#include "server/ledger/certificate_check.h"
+#include "common/history/certificate_check.h"
 
 #include <vector>
 
 #include "absl/time/time.h"
 
-namespace tributary::ledger {
+namespace tributary::history {
 
 std::string FaultOf(const crypto::Certificate& certificate, const crypto::Certificate& authority,
                     const CertificateDuty& duty) {
@@ -16,4 +16,4 @@ std::string FaultOf(const crypto::Certificate& certificate, const crypto::Certif
   return "";
 }
 
-}  // namespace tributary::ledger
+}  // namespace tributary::history

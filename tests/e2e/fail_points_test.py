@@ -1,0 +1,277 @@
+"""Ends a program at every fail point there is, starts it again, and checks that nobody can tell from the outcome.
+
+Which fail points there are, the test finds by itself: an undisturbed federation notes every one that its programs pass, and the
+source is searched for those that nothing passed. So a new fail point, or a new transaction, is tested without a word here.
+
+    fail_points_test.py                      every name once, at its first pass (what CI does)
+    fail_points_test.py --every-pass         every name at every pass
+    fail_points_test.py --action error       the step fails instead (also: full)
+    fail_points_test.py --only NAME          one name, e.g. commit:AcceptUpdate
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+from federation import BIN, Program
+from survival import CLIENTS, FAIL_POINT_PROGRAMS, Template, Trial, init_args, reference, small_plan
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+WORKERS = 2
+# Names that no process of this test passes, and why that is enough.
+NOT_REACHED = {
+    "commit:AbandonRound": "no round fails here; tests/server/rounds/driver_fault_test fails it, and every other step, before and after",
+    "commit:AddRefusedHistory": "nobody rewrites a history here; tests/client/session/task_intake_test",
+    "commit:Renew": "certificates live 30 days; tests/server/identity/identity_store_test",
+    "commit:RequeueFinished": "no bytes are lost; tests/client/session/outbox_test",
+    "commit:Revoke": "nobody is revoked; tests/server/identity/identity_store_test",
+    "ledger.copied": "there is no older ledger; tests/server/ledger/backup_test has an attempt that was cut off there",
+}
+_numbers = itertools.count(1)
+
+
+def fault(name, action, k):
+    return {"TRIBUTARY_FAILPOINT": f"{name}:{action}:{k}"}
+
+
+# ---- one case: a program ends at a fail point, and is started again
+
+
+class Run:
+    """In a run: the coordinator, or one of the two clients."""
+
+    def __init__(self, template, program):
+        self.template, self.program = template, program
+        self.expected = reference(template, small_plan())
+
+    def case(self, name, action, k):
+        with Trial(self.template, small_plan(), {self.program: fault(name, action, k)}) as trial:
+            trial.expected_death = self.program if action == "abort" else None
+            trial.begin()
+            trial.drive()
+            answer = trial.check(*self.expected)
+            assert int(answer.get("blobs_missing", 0)) == 2 * len(CLIENTS), answer
+            return action != "abort" or any(who == self.program for who, *_ in trial.deaths)
+
+
+class Init:
+    """While a federation is made."""
+
+    def __init__(self, template):
+        self.template = template
+
+    def case(self, name, action, k):
+        with Trial(self.template, "") as trial:
+            trial.dir = os.path.join(trial.root, "fresh")
+            first = self.template.program("tributary-coordinator", init_args(trial.dir), env=fault(name, action, k))
+            again = self.template.program("tributary-coordinator", init_args(trial.dir))
+            assert again.code == 0 or "holds a federation already" in again.err, again.err
+            trial.launch("coordinator")
+            trial.coordinator.wait_for("ready main=")
+            trial.op("client", "invite", "somebody").ok()
+            trial.coordinator.kill()
+            self.template.program("tributary-coordinator", ["verify", "--dir", trial.dir]).ok()
+            trial.coordinator = None
+            return first.code != 0
+
+
+class Join:
+    """While a client joins: the client itself, or the coordinator that admits it."""
+
+    def __init__(self, template, program):
+        self.template, self.program = template, program
+
+    def case(self, name, action, k):
+        with Trial(self.template, "", {"coordinator": fault(name, action, k)} if self.program == "enrolment" else {}) as trial:
+            trial.launch("coordinator")
+            self.revive(trial)
+            invitation = self.invite(trial)
+            first = self.join(trial, invitation, fault(name, action, k) if self.program == "join" else {})
+            for _ in range(5):
+                self.revive(trial)
+                again = self.join(trial, invitation, {})
+                if again.code == 0 or "has joined a federation already" in again.err:
+                    break
+            assert again.code == 0 or "has joined" in again.err, again.err
+            late = Program([os.path.join(trial.programs, "tributary-client"), "run", "--dir", trial.client_dir("late")], "late")
+            trial.clients["late"] = late
+            late.wait_for("ready client=late")
+            reached = first.code != 0 if self.program == "join" else bool(trial.deaths)
+            for program in trial.processes().values():
+                program.kill()
+            trial.check_files()
+            self.template.program("tributary-coordinator", ["verify", "--dir", trial.dir]).ok()
+            trial.coordinator, trial.clients = None, {}
+            return reached or action != "abort"
+
+    @staticmethod
+    def revive(trial):
+        for _ in range(2):
+            try:
+                trial.coordinator.wait_for("ready main=")
+                trial.op("status").ok()
+                return
+            except AssertionError:
+                trial.coordinator.process.wait(10)
+                trial.revive()
+        trial.coordinator.wait_for("ready main=")
+
+    def invite(self, trial):
+        for extra in ([], ["--replace"], []):
+            invited = trial.op("client", "invite", "late", *extra)
+            if invited.code == 0:
+                return invited.out.strip()
+            self.revive(trial)
+        raise AssertionError(invited.err)
+
+    @staticmethod
+    def join(trial, invitation, env):
+        return Template.program(trial, "tributary-client",
+                                ["join", "--dir", trial.client_dir("late"), "--data", "synthetic:120", "--yes", "--threads", "1"],
+                                invitation + "\n", env)
+
+
+# ---- all of them
+
+
+class Worker:
+    """A template of its own (its ports are its own), and what a case is run with for each program."""
+
+    def __init__(self):
+        self.template = Template(FAIL_POINT_PROGRAMS)
+        self.template.__enter__()
+        self.expected = reference(self.template, small_plan(), traced=True)
+        self.kinds = {"coordinator": Run(self.template, "coordinator"), CLIENTS[0]: Run(self.template, CLIENTS[0]),
+                      "init": Init(self.template), "join": Join(self.template, "join"),
+                      "enrolment": Join(self.template, "enrolment")}
+
+    def passed(self):
+        """(program, name) -> passes."""
+        found = {(program, name): count for program in self.kinds for name, count in self.template.passed(program).items()}
+        # What an enrolling coordinator passes at every start is tested in a run already.
+        return {(p, n): c for (p, n), c in found.items() if p != "enrolment" or ("coordinator", n) not in found}
+
+    def close(self):
+        self.template.__exit__()
+
+
+def names_in_source():
+    """Literal names, and the functions that commit a transaction."""
+    names = set()
+    for top in ("client", "common", "server"):
+        for folder, _, files in os.walk(os.path.join(TOP, top)):
+            for file in files:
+                if not file.endswith(".cc") or file == "database.cc":
+                    continue
+                with open(os.path.join(folder, file), encoding="utf-8") as f:
+                    function = ""
+                    for line in f:
+                        head = re.match(r"(?:absl|std|bool|void|uint64_t|[A-Z]|  absl::Status)[\w:<>,*& ]*?[ :](\w+)\(", line)
+                        function = head.group(1) if head else function
+                        names |= {m.group(1) for m in re.finditer(r'FAIL_POINT\("([^"]+)"', line)}
+                        names |= {m.group(1) for m in re.finditer(r'PassFailPoint\("([^"]+)"', line)}
+                        if "->Commit()" in line:
+                            names.add("commit:" + function)
+    return names
+
+
+def cases(passed, every_pass, only):
+    for (program, name), count in sorted(passed.items()):
+        if only and name != only:
+            continue
+        for k in range(1, count + 1) if every_pass else (1,):
+            yield program, name, k
+
+
+def run_cases(workers, wanted, action):
+    """Faults found, and the time of each case."""
+    free, faults, done = list(workers), [], []
+    lock = threading.Lock()
+
+    def one(case):
+        program, name, k = case
+        with lock:
+            worker = free.pop()
+        began = time.monotonic()
+        try:
+            reached = worker.kinds[program].case(name, action, k)
+            fault_found = None if reached or k > 1 else "it was never reached"
+        except Exception as error:  # every case is run, whatever became of another
+            fault_found = f"{type(error).__name__}: {error}"
+        if fault_found:
+            faults.append(f"{program} {name}:{action}:{k}: {fault_found}")
+            print("FAULT", faults[-1], flush=True)
+        with lock:
+            free.append(worker)
+            done.append(time.monotonic() - began)
+
+    with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(one, wanted))
+    return faults, done
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every-pass", action="store_true")
+    parser.add_argument("--action", default="abort", choices=["abort", "error", "full"])
+    parser.add_argument("--only")
+    arguments = parser.parse_args()
+    if not os.path.exists(os.path.join(FAIL_POINT_PROGRAMS, "tributary-client")):
+        print("skipped: the programs with fail points are not built")
+        return 77
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        workers = [w.result() for w in [pool.submit(Worker) for _ in range(WORKERS)]]
+    try:
+        faults = check_shipped_programs()
+        passed = workers[0].passed()
+        if not arguments.only:
+            reached = {name.split(":")[0] for _, name in passed} | {name for _, name in passed}
+            faults += [f"{name}: nothing passes it, and there is no reason" for name in sorted(names_in_source() - reached)
+                       if name not in NOT_REACHED]
+            faults += [f"{name}: it is passed after all: no reason is needed" for name in NOT_REACHED if name in reached]
+        wanted = list(cases(passed, arguments.every_pass, arguments.only))
+        for text in faults:
+            print("FAULT", text)
+        print(f"{len(wanted)} cases", flush=True)
+        found, seconds = run_cases(workers, wanted, arguments.action)
+        faults += found
+    finally:
+        for worker in workers:
+            worker.close()
+    print(f"{len(wanted)} cases ({len({n for _, n, _ in wanted})} names), {len(faults)} faults, "
+          f"{sum(seconds) / max(1, len(seconds)):.2f} s a case")
+    return 1 if faults or not wanted else 0
+
+
+# ---- the programs that are shipped
+
+
+def check_shipped_programs():
+    """They hold nothing that reads the variable, and do not react to it."""
+    faults = []
+    for name in ("tributary", "tributary-client", "tributary-coordinator"):
+        with open(os.path.join(BIN, name), "rb") as f:
+            if b"TRIBUTARY_FAILPOINT" in f.read():
+                faults.append(f"{name}: the shipped program knows TRIBUTARY_FAILPOINT")
+    with open(os.path.join(FAIL_POINT_PROGRAMS, "tributary-coordinator"), "rb") as f:
+        if b"TRIBUTARY_FAILPOINT" not in f.read():
+            faults.append("the programs for this test do not know TRIBUTARY_FAILPOINT")
+    template = Template(BIN)
+    try:
+        done = template.program("tributary-coordinator", init_args(template.dir),
+                                env={**fault("file.create:ca.key", "abort", 1), **template.trace("shipped")})
+        if done.code != 0 or template.passed("shipped"):
+            faults.append(f"the shipped coordinator reacts to a fail point: {done.code} {done.err}")
+    finally:
+        template.__exit__()
+    return faults
+
+
+if __name__ == "__main__":
+    sys.exit(main())
