@@ -57,7 +57,8 @@ void Limit(__rlimit_resource resource, rlim_t value) {
 
 // Before there is another thread. Failures are told and borne: the coordinator is as safe without.
 void BoundThisProcess() {
-  std::signal(SIGPIPE, SIG_IGN);
+  // It ends with the coordinator, also when a service manager tells both to.
+  for (const int ignored : {SIGPIPE, SIGTERM, SIGINT, SIGHUP}) std::signal(ignored, SIG_IGN);
   prctl(PR_SET_DUMPABLE, 0);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   Limit(RLIMIT_CORE, 0);
