@@ -35,6 +35,12 @@ class Cancellable {
   std::stop_callback<Cancel> callback_;
 };
 
+// Cancelled by the other side (it stops, say) is no wish of ours: to be tried again.
+absl::Status OfCall(absl::Status status, const std::stop_token& stop) {
+  if (!absl::IsCancelled(status) || stop.stop_requested()) return status;
+  return absl::UnavailableError(status.message());
+}
+
 class GrpcSession final : public CoordinatorLink::Session {
  public:
   explicit GrpcSession(std::shared_ptr<Stub> stub) : stub_(std::move(stub)) {
@@ -94,24 +100,24 @@ class GrpcLink final : public CoordinatorLink {
   absl::Status DownloadModel(const v1::DownloadModelRequest& request, const Sink& sink, std::stop_token stop) override {
     const std::shared_ptr<Stub> stub = this->stub();
     grpc::ClientContext context;
-    const Cancellable cancellable(&context, std::move(stop));
+    const Cancellable cancellable(&context, stop);
     rpc::SetTimeout(options_.transfer_timeout, &context);
     const auto stream = stub->DownloadModel(&context, request);
     v1::ModelChunk chunk;
     absl::Status taken;
     while (taken.ok() && stream->Read(&chunk)) taken = sink(chunk);
     if (!taken.ok()) context.TryCancel();
-    const absl::Status ended = rpc::FromGrpc(stream->Finish());
+    const absl::Status ended = OfCall(rpc::FromGrpc(stream->Finish()), stop);
     return taken.ok() ? ended : taken;
   }
 
   absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::BeginUploadRequest& request,
                                                       std::stop_token stop) override {
     grpc::ClientContext context;
-    const Cancellable cancellable(&context, std::move(stop));
+    const Cancellable cancellable(&context, stop);
     rpc::SetTimeout(kUnaryTimeout, &context);
     v1::BeginUploadResponse response;
-    TRB_RETURN_IF_ERROR(rpc::FromGrpc(stub()->BeginUpload(&context, request, &response)));
+    TRB_RETURN_IF_ERROR(OfCall(rpc::FromGrpc(stub()->BeginUpload(&context, request, &response)), stop));
     return response;
   }
 
@@ -119,7 +125,7 @@ class GrpcLink final : public CoordinatorLink {
                                                         std::stop_token stop) override {
     const std::shared_ptr<Stub> stub = this->stub();
     grpc::ClientContext context;
-    const Cancellable cancellable(&context, std::move(stop));
+    const Cancellable cancellable(&context, stop);
     rpc::SetTimeout(options_.transfer_timeout, &context);
     v1::UploadUpdateResponse response;
     const auto stream = stub->UploadUpdate(&context, &response);
@@ -135,7 +141,7 @@ class GrpcLink final : public CoordinatorLink {
       if (offset >= bytes.size()) break;
     }
     stream->WritesDone();
-    TRB_RETURN_IF_ERROR(rpc::FromGrpc(stream->Finish()));
+    TRB_RETURN_IF_ERROR(OfCall(rpc::FromGrpc(stream->Finish()), stop));
     return response;
   }
 

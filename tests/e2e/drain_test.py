@@ -53,7 +53,7 @@ class DrainTest(unittest.TestCase):
 
     def test_selecting_and_stalled(self):
         self.add("a")
-        toml = run_file("few", 10, clients=2, round_extra=', select_wait = "2s"')
+        toml = run_file("few", 10, clients=2, round_extra=', select_wait = "8s"')
         run = self.f.start_run(toml)
         self.f.wait_round(run, 1, "selecting")
         self.stop_and_start("selecting")

@@ -39,6 +39,7 @@ class ScriptedService final : public v1::FederationService::Service {
       while (!context->IsCancelled()) std::this_thread::yield();
       return grpc::Status::CANCELLED;
     }
+    if (request->task_id() == "cut") return {grpc::StatusCode::CANCELLED, "the coordinator stops"};
     return {grpc::StatusCode::NOT_FOUND, "the task is gone"};
   }
   grpc::Status UploadUpdate(grpc::ServerContext* context, grpc::ServerReader<v1::UploadChunk>* reader,
@@ -156,6 +157,13 @@ TEST_F(GrpcLinkTest, AStopEndsADownload) {
       },
       stop.get_token());
   EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GrpcLinkTest, WhatTheOtherSideCancelsMayBeTriedAgain) {
+  v1::DownloadModelRequest request;
+  request.set_task_id("cut");
+  const auto sink = [](const v1::ModelChunk&) { return absl::OkStatus(); };
+  EXPECT_THAT(link_->DownloadModel(request, sink, std::stop_token()), StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(GrpcLinkTest, ATransferThatIsStuckEndsAndMayBeTriedAgain) {

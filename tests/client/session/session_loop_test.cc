@@ -351,6 +351,7 @@ class FakeRenewal final : public Renewal {
     renewed_ = true;
     return true;
   }
+  bool renewed() const { return renewed_; }
   std::atomic<bool> due{false};
 
  private:
@@ -363,7 +364,8 @@ TEST_F(SessionLoopTest, ARenewalOpensANewSessionOnANewConnection) {
   StartSession();
   link_.AwaitHello(1);
   renewal.due = true;
-  while (link_.sessions() < 2) clock_.Advance(absl::Seconds(1));
+  while (!renewal.renewed()) clock_.Advance(absl::Seconds(1));
+  link_.AwaitHello(2);
   EXPECT_EQ(1, link_.reconnects());
   StopAll();
 }
