@@ -19,7 +19,9 @@
 #include "common/base/files.h"
 #include "common/base/logging.h"
 #include "common/base/proto_json.h"
+#include "common/base/stop_limit.h"
 #include "common/crypto/secure_random.h"
+#include "common/rpc/grpc_log.h"
 #include "server/identity/federation_init.h"
 #include "server/ledger/backup.h"
 #include "server/ledger/identity_ledger.h"
@@ -57,14 +59,23 @@ absl::Status Init(const Arguments& a) {
   return absl::OkStatus();
 }
 
-// SIGINT and SIGTERM are blocked in every thread (they inherit it) and taken here.
+// SIGINT, SIGTERM and SIGHUP are blocked in every thread (they inherit it) and taken here.
 absl::Status Run(const Arguments& a, const sigset_t& signals) {
-  TRB_ASSIGN_OR_RETURN(const auto coordinator, service::Coordinator::Start({a.dir}));
+  rpc::TakeOverGrpcLog();
+  TRB_ASSIGN_OR_RETURN(const auto coordinator,
+                       service::Coordinator::Start({.directory = a.dir, .program = "/proc/self/exe"}));
   std::fprintf(stderr, "ready main=%s enrol=%s\n", coordinator->MainEndpoint().c_str(),
                coordinator->EnrolEndpoint().c_str());
   int signal_number = 0;
-  sigwait(&signals, &signal_number);
+  for (sigwait(&signals, &signal_number); signal_number == SIGHUP; sigwait(&signals, &signal_number)) {
+    const absl::Status reloaded = coordinator->Reload();
+    if (reloaded.ok()) Log(LogLevel::kInfo, "settings_reloaded");
+    if (!reloaded.ok()) Log(LogLevel::kError, "settings_kept", {{"reason", reloaded.ToString()}});
+  }
   Log(LogLevel::kInfo, "stopping", {{"signal", signal_number}});
+  std::stop_source stop;
+  const StopLimit limit(stop.get_token());
+  stop.request_stop();
   coordinator->Stop();
   return absl::OkStatus();
 }
@@ -76,12 +87,16 @@ absl::Status Verify(const Arguments& a) {
   if (a.format == "json") {
     Say(ProtoToJson(answer));
   } else {
-    Say(absl::StrCat(answer.ok() ? "ok" : "damaged", " rounds=", answer.rounds_checked(),
-                     " blobs=", answer.blobs_checked(), " blobs_missing=", answer.blobs_missing(),
-                     " head=", answer.head_sha256()));
+    Say(absl::StrCat(answer.ok() ? "ok" : "damaged", " rounds=", answer.rounds_checked(), " blobs=",
+                     answer.blobs_checked(), " blobs_missing=", answer.blobs_missing(), " head=", answer.head_sha256(),
+                     " audit_rows=", answer.audit_rows_checked(), " audit_head=", answer.audit_head_sha256()));
   }
   if (answer.ok()) return absl::OkStatus();
   const v1::HistoryFault& fault = answer.first_fault();
+  if (fault.audit_sequence() > 0) {
+    return WithFix(absl::DataLossError(fault.what()),
+                   "the audit was changed after it was written: restore a backup, or find out who changed it");
+  }
   if (fault.run().empty()) {
     return WithFix(absl::DataLossError(fault.what()),
                    "the history here is not the one that the digest was noted of: it was rewritten, or rolled back");
@@ -137,7 +152,7 @@ Verbs AddVerbs(CLI::App* app, Arguments* a, const sigset_t* signals) {
                        "tributary-coordinator run --dir /var/lib/tributary");
   CLI::App* verify = Verb(app, a, "verify", "Check database, blobs, signatures and chain, offline",
                           "tributary-coordinator verify --dir /var/lib/tributary");
-  verify->add_option("--head", a->head, "A record digest that must be in the history");
+  verify->add_option("--head", a->head, "The digest of a record, or of a row of the audit, that must be there");
   CLI::App* backup = Verb(app, a, "backup", "Write the directory to one file, also while it runs",
                           "tributary-coordinator backup --dir /var/lib/tributary --to federation.backup");
   backup->add_option("--to", a->to, "File to write; must not exist")->required();
@@ -171,6 +186,7 @@ int RunCoordinatorCommand(int argc, const char* const* argv) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
 
   CLI::App app("Runs a federation: sends out the model, averages what comes back, keeps a history that can be checked.",
                "tributary-coordinator");

@@ -92,7 +92,7 @@ bool CheckCertificate(const std::string& directory, Findings* findings) {
     return false;
   }
   if (now + kLargestSkew < own.not_before()) {
-    findings->Wrong("clock", absl::FailedPreconditionError("the certificate is not valid yet"),
+    findings->Wrong("clock", absl::FailedPreconditionError(session::ClockFault(own, now)),
                     "set the clock of this machine: it is behind");
     return false;
   }

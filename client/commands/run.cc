@@ -7,12 +7,14 @@
 #include "client/commands/signals.h"
 #include "client/session/daemon.h"
 #include "common/base/logging.h"
+#include "common/base/stop_limit.h"
 
 namespace tributary::commands {
 namespace {
 
 absl::Status Run(const std::string& directory, Console* console) {
   const Signals signals;
+  const StopLimit limit(signals.stop());
   bool ready = false;
   session::Daemon::Options options;
   options.directory = directory;

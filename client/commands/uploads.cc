@@ -37,7 +37,8 @@ Json ToJson(const SentRow& row) {
     out["receipt"] = {{"accepted_unix_ms", receipt.accepted_unix_ms()},
                       {"previous_record_sha256", receipt.previous_record_sha256()},
                       {"certificate_sha256", receipt.record().certificate_sha256()},
-                      {"signature", HexEncode(receipt.signature())}};
+                      {"signature", HexEncode(receipt.signature())},
+                      {"message", HexEncode(row.receipt)}};
   }
   return out;
 }

@@ -13,6 +13,7 @@ namespace tributary::client {
 namespace {
 
 constexpr absl::Duration kCallTimeout = absl::Seconds(20);
+constexpr absl::Duration kRenewalTimeout = absl::Seconds(8);  // a daemon that is told to stop may wait for it
 constexpr uint64_t kMaxTokenBytes = 4096;
 
 std::string JoiningDirectory(const std::string& directory) { return PkiDirectory(directory) + ".joining"; }
@@ -102,7 +103,7 @@ absl::StatusOr<absl::Time> Renewer::Due() const {
 absl::StatusOr<bool> Renewer::RenewIfDue() {
   TRB_ASSIGN_OR_RETURN(const absl::Time due, Due());
   if (clock_.Now() < due) return false;
-  TRB_RETURN_IF_ERROR(rpc::RenewCredential(endpoint_, PkiDirectory(directory_), kCallTimeout));
+  TRB_RETURN_IF_ERROR(rpc::RenewCredential(endpoint_, PkiDirectory(directory_), kRenewalTimeout));
   return true;
 }
 

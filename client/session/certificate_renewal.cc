@@ -2,23 +2,34 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
+#include "common/base/logging.h"
 #include "common/crypto/credential_directory.h"
 
 namespace tributary::session {
 namespace {
 
 constexpr absl::Duration kPauseAfterFailure = absl::Minutes(1);
+constexpr absl::Duration kPauseWithWrongClock = absl::Hours(1);
+
+std::string Text(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
 
 }  // namespace
 
 CertificateRenewal::CertificateRenewal(const std::string& directory, const std::string& endpoint, const Clock* clock)
     : directory_(directory), renewer_(directory, endpoint, *clock), clock_(*clock) {}
 
+void CertificateRenewal::PauseFor(absl::Duration d) {
+  const MutexLock lock(&mu_);
+  not_before_ = clock_.Monotonic() + d;
+}
+
+bool CertificateRenewal::IsPausing() {
+  const MutexLock lock(&mu_);
+  return clock_.Monotonic() < not_before_;
+}
+
 bool CertificateRenewal::Wanted(bool idle) {
-  {
-    const MutexLock lock(&mu_);
-    if (clock_.Monotonic() < not_before_) return false;
-  }
+  if (IsPausing()) return false;
   const auto credential = crypto::CredentialDirectory(client::PkiDirectory(directory_)).Load();
   if (!credential.ok()) return false;
   const crypto::Certificate& c = credential->certificate;
@@ -27,20 +38,31 @@ bool CertificateRenewal::Wanted(bool idle) {
 }
 
 absl::StatusOr<bool> CertificateRenewal::Renew() {
+  if (IsPausing()) return false;
   absl::StatusOr<bool> renewed = renewer_.RenewIfDue();
-  if (!renewed.ok()) {
-    const MutexLock lock(&mu_);
-    not_before_ = clock_.Monotonic() + kPauseAfterFailure;
+  if (!renewed.ok()) PauseFor(kPauseAfterFailure);
+  if (!renewed.ok() || !*renewed) return renewed;
+  const auto credential = crypto::CredentialDirectory(client::PkiDirectory(directory_)).Load();
+  if (credential.ok() && clock_.Now() >= crypto::RenewalDue(credential->certificate)) {
+    PauseFor(kPauseWithWrongClock);
+    Log(LogLevel::kError, "clock_is_wrong", {{"why", ClockFault(credential->certificate, clock_.Now())}});
   }
   return renewed;
 }
 
+std::string ClockFault(const crypto::Certificate& certificate, absl::Time now) {
+  if (now >= certificate.not_before() && now < certificate.not_after()) return "";
+  return absl::StrCat("this machine's clock says ", Text(now), ", this client's certificate is valid from ",
+                      Text(certificate.not_before()), " to ", Text(certificate.not_after()));
+}
+
 absl::Status CheckNotExpired(const crypto::Certificate& certificate, absl::Time now) {
   if (now < certificate.not_after()) return absl::OkStatus();
-  return WithFix(absl::PermissionDeniedError(
-                     absl::StrCat("this client's certificate expired on ",
-                                  absl::FormatTime(absl::RFC3339_sec, certificate.not_after(), absl::UTCTimeZone()))),
-                 "ask the operator for a new invitation (`tributary client invite NAME --replace`) and join again");
+  return WithFix(
+      absl::PermissionDeniedError(absl::StrCat("this client's certificate expired on ", Text(certificate.not_after()),
+                                               ": ", ClockFault(certificate, now))),
+      "set the clock of this machine if it is wrong; else ask the operator for a new invitation "
+      "(`tributary client invite NAME --replace`) and join again");
 }
 
 }  // namespace tributary::session

@@ -1,5 +1,6 @@
 // When a running daemon should renew its certificate: when it is due and nothing is held, or, when something always is,
-// once a tenth of its life is left. After a failure not again for a minute.
+// once a tenth of its life is left. After a failure not again for a minute; after a renewal that leaves it due by this
+// machine's clock, which is wrong then, not for an hour.
 // Threads: every method is safe from any thread.
 #ifndef TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
 #define TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
@@ -23,6 +24,9 @@ class CertificateRenewal final : public Renewal {
   absl::StatusOr<bool> Renew() override;
 
  private:
+  void PauseFor(absl::Duration d) TRB_EXCLUDES(mu_);
+  bool IsPausing() TRB_EXCLUDES(mu_);
+
   const std::string directory_;
   client::Renewer renewer_;
   const Clock& clock_;
@@ -30,7 +34,10 @@ class CertificateRenewal final : public Renewal {
   absl::Duration not_before_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
 };
 
-// PERMISSION_DENIED when the installed certificate has expired; says how to come back.
+// Empty while `now` is within the certificate's time; else both, in words: "this machine's clock says ..., this
+// client's certificate is valid from ... to ...".
+std::string ClockFault(const crypto::Certificate& certificate, absl::Time now);
+// PERMISSION_DENIED when the installed certificate has expired by this clock; says how to come back.
 absl::Status CheckNotExpired(const crypto::Certificate& certificate, absl::Time now);
 
 }  // namespace tributary::session

@@ -36,6 +36,7 @@ class CoordinatorLink {
 
   virtual ~CoordinatorLink() = default;
 
+  // Does not wait for a connection: the first Write does.
   virtual absl::StatusOr<std::unique_ptr<Session>> OpenSession() = 0;
 
   // `sink` takes the pieces in order; its error ends the call and is returned.
@@ -50,7 +51,7 @@ class CoordinatorLink {
   virtual absl::StatusOr<v1::UploadUpdateResponse> UploadUpdate(const v1::UploadTicket& ticket, std::string_view bytes,
                                                                 std::stop_token stop) = 0;
 
-  // Goes over to the certificate that is installed now: calls from here on use a new connection.
+  // Calls from here on use a new connection, and the certificate that is installed now.
   virtual absl::Status Reconnect() = 0;
 };
 

@@ -14,6 +14,7 @@
 #include "common/base/logging.h"
 #include "common/base/memory_limit.h"
 #include "common/nn/engine.h"
+#include "common/rpc/clock_steps.h"
 
 namespace tributary::session {
 namespace {
@@ -70,13 +71,14 @@ absl::Status Daemon::OpenStores() {
 // When the data cannot be read, hello says what it said last: the client is then invited and declines with the reason,
 // which the operator sees.
 absl::StatusOr<v1::DatasetFacts> Daemon::Facts() {
-  if (data_->status().ok()) {
-    TRB_RETURN_IF_ERROR(ledger_->SaveFacts(data_->facts().SerializeAsString()));
-    return data_->facts();
+  v1::DatasetFacts facts = data_->facts();
+  if (facts.examples() > 0) {
+    TRB_RETURN_IF_ERROR(ledger_->SaveFacts(facts.SerializeAsString()));
+  } else {
+    TRB_ASSIGN_OR_RETURN(const std::string last, ledger_->LastFacts());
+    if (!facts.ParseFromString(last)) return absl::DataLossError("client.db: the facts of the data cannot be read");
   }
-  TRB_ASSIGN_OR_RETURN(const std::string last, ledger_->LastFacts());
-  v1::DatasetFacts facts;
-  if (!facts.ParseFromString(last)) return absl::DataLossError("client.db: the facts of the data cannot be read");
+  data_->SetTold(facts);
   return facts;
 }
 
@@ -86,12 +88,19 @@ absl::StatusOr<Signer> Daemon::CurrentSigner() const {
   return Signer{std::move(credential.key), std::move(credential.certificate)};
 }
 
+std::string Daemon::ClockFault() const {
+  const absl::StatusOr<Signer> signer = CurrentSigner();
+  return signer.ok() ? session::ClockFault(signer->certificate, options_.clock->Now()) : "";
+}
+
 absl::Status Daemon::Run(std::stop_token stop) {
   const Clock* const clock = options_.clock;
+  const rpc::ClockWatch clock_watch(clock);
   const SignerSource signer = [this] { return CurrentSigner(); };
   const int threads = policy_.threads > 0 ? policy_.threads : nn::DefaultThreads();
   TaskIntake intake({ledger_.get(), data_.get(), &policy_, ca_.get(), clock, threads, MemoryLimitBytes()});
   CertificateRenewal renewal(options_.directory, identity_.main_endpoint, clock);
+  std::function<void()> announce;  // set before the trainer runs
   Trainer trainer({.board = board_.get(),
                    .link = link_.get(),
                    .cache = cache_.get(),
@@ -100,7 +109,8 @@ absl::Status Daemon::Run(std::stop_token stop) {
                    .ca = ca_.get(),
                    .clock = clock,
                    .signer = signer,
-                   .threads = threads});
+                   .threads = threads,
+                   .announce = [&announce] { announce(); }});
   Uploader uploader({board_.get(), link_.get(), ledger_.get(), outbox_.get(), clock, signer});
   SessionLoop::Parts parts;
   parts.link = link_.get();
@@ -109,14 +119,17 @@ absl::Status Daemon::Run(std::stop_token stop) {
   parts.ledger = ledger_.get();
   parts.clock = clock;
   parts.renewal = &renewal;
-  TRB_ASSIGN_OR_RETURN(parts.facts, Facts());
+  parts.facts = [this] { return Facts(); };
+  parts.clock_fault = [this] { return ClockFault(); };
   parts.version = TRIBUTARY_VERSION;
+  parts.identity = identity_;
   parts.engine = nn::EngineName();
   parts.jitter_seed = std::hash<std::string>{}(identity_.id);
   parts.on_open = [this](const v1::Welcome& welcome) {
     if (options_.on_open) options_.on_open(welcome, identity_);
   };
   SessionLoop loop(std::move(parts));
+  announce = [&loop] { loop.Reannounce(); };
   const std::stop_callback stop_work(stop, [this] { board_->Stop(); });
   std::thread training([&trainer] { trainer.Run(); }), uploading([&uploader] { uploader.Run(); });
   const absl::Status status = loop.Run(stop);

@@ -55,6 +55,7 @@ class Daemon {
   absl::Status OpenStores();
   absl::StatusOr<v1::DatasetFacts> Facts();
   absl::StatusOr<Signer> CurrentSigner() const;
+  std::string ClockFault() const;
 
   const Options options_;
   std::unique_ptr<DirectoryLock> lock_;

@@ -5,6 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/session/data_stamp.h"
+#include "common/base/logging.h"
 #include "common/base/memory_limit.h"
 #include "common/data/partition.h"
 #include "common/learning/compatibility.h"
@@ -101,46 +103,117 @@ std::string Told(const ClientSettings& settings, const absl::Status& status) {
 }  // namespace
 
 std::unique_ptr<DataHolder> DataHolder::Load(const ClientSettings& settings, const policy::Policy& policy) {
-  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings, policy, kGlance);
-  std::unique_ptr<DataHolder> holder = loaded.ok() ? Of(std::move(loaded->dataset)) : Of({}, loaded.status());
+  std::unique_ptr<DataHolder> holder(new DataHolder);
   holder->settings_ = settings;
-  if (!loaded.ok()) return holder;
-  holder->report_ = std::move(loaded->report);
-  holder->format_ = loaded->format;
   holder->policy_ = policy;
-  holder->any_size_ = HasAnySize(settings, loaded->format);
-  if (holder->any_size_) holder->facts_.clear_shape();
+  holder->watched_ = true;
+  holder->Read();
+  holder->SetTold(holder->facts());
   return holder;
 }
 
 std::unique_ptr<DataHolder> DataHolder::Of(data::Dataset dataset, absl::Status status) {
   std::unique_ptr<DataHolder> holder(new DataHolder);
+  if (status.ok()) {
+    holder->Take(std::move(dataset));
+    holder->SetTold(holder->facts());
+  }
+  const MutexLock lock(&holder->mu_);
   holder->status_ = std::move(status);
-  holder->dataset_ = std::move(dataset);
-  holder->own_labels_ = holder->dataset_.labels;
-  holder->own_classes_ = holder->dataset_.classes;
-  holder->own_num_classes_ = holder->dataset_.num_classes;
-  if (holder->status_.ok()) holder->ComputeFacts();
   return holder;
 }
 
-void DataHolder::ComputeFacts() {
-  const learning::DataFacts facts = learning::FactsOf(dataset_);
-  facts_.set_examples(facts.examples);
-  for (const uint64_t side : facts.shape) facts_.add_shape(static_cast<uint32_t>(side));
-  for (const std::string& name : facts.classes) facts_.add_classes(name);
-  facts_.set_num_classes(static_cast<uint32_t>(facts.num_classes));
+// The stamp is taken before: what changes while the files are read makes them changed again.
+void DataHolder::Read() {
+  dataset_ = {};  // the memory of the old ones first
+  std::string stamp = DataStamp(settings_.data);
+  absl::StatusOr<data::LoadResult> loaded = LoadAll(settings_, policy_, kGlance);
+  if (loaded.ok()) {
+    report_ = std::move(loaded->report);
+    format_ = loaded->format;
+    any_size_ = HasAnySize(settings_, format_);
+    Take(std::move(loaded->dataset));
+  }
+  const MutexLock lock(&mu_);
+  status_ = loaded.status();
+  stamp_ = std::move(stamp);
+}
+
+void DataHolder::Take(data::Dataset dataset) {
+  dataset_ = std::move(dataset);
+  own_labels_ = dataset_.labels;
+  const learning::DataFacts found = learning::FactsOf(dataset_);
+  v1::DatasetFacts facts;
+  facts.set_examples(found.examples);
+  if (!any_size_)
+    for (const uint64_t side : found.shape) facts.add_shape(static_cast<uint32_t>(side));
+  for (const std::string& name : found.classes) facts.add_classes(name);
+  facts.set_num_classes(static_cast<uint32_t>(found.num_classes));
+  const MutexLock lock(&mu_);
+  own_classes_ = dataset_.classes;
+  own_num_classes_ = dataset_.num_classes;
+  facts_ = std::move(facts);
+}
+
+absl::Status DataHolder::status() const {
+  const MutexLock lock(&mu_);
+  return status_;
+}
+
+v1::DatasetFacts DataHolder::facts() const {
+  const MutexLock lock(&mu_);
+  return facts_;
+}
+
+void DataHolder::SetTold(const v1::DatasetFacts& facts) {
+  const MutexLock lock(&mu_);
+  told_ = facts;
+}
+
+bool DataHolder::MustTell() const {
+  const MutexLock lock(&mu_);
+  return status_.ok() && facts_.SerializeAsString() != told_.SerializeAsString();
+}
+
+bool DataHolder::Changed() const {
+  if (!watched_) return false;
+  const std::string now = DataStamp(settings_.data);
+  const MutexLock lock(&mu_);
+  return now != stamp_;
+}
+
+Refusal DataHolder::Reread() {
+  if (Changed()) {
+    Read();
+    Log(LogLevel::kInfo, "data_read_again", {{"facts", DescribeFacts(facts())}, {"status", status().ToString()}});
+  }
+  const bool told = !MustTell();
+  const MutexLock lock(&mu_);
+  if (!status_.ok()) return {"data_error", Told(settings_, status_)};
+  if (told) return {};
+  return {"data_mismatch", absl::StrCat("the data changed: ", DescribeFacts(facts_), "; the coordinator was told ",
+                                        DescribeFacts(told_), " and is told anew")};
 }
 
 Refusal DataHolder::Check(const nn::ModelDescription& model) const {
+  if (Changed()) return {};
+  return CheckAsRead(model);
+}
+
+Refusal DataHolder::CheckAsRead(const nn::ModelDescription& model) const {
+  const MutexLock lock(&mu_);
   if (!status_.ok()) return {"data_error", Told(settings_, status_)};
-  if (!model.classes().empty()) {
-    for (const std::string& name : own_classes_)
-      if (std::find(model.classes().begin(), model.classes().end(), name) == model.classes().end())
-        return {"unknown_class", absl::StrCat("the data have a class \"", name, "\" that the run does not list")};
-  }
+  if (Refusal unknown = CheckClasses(model); unknown.refused()) return unknown;
   const absl::Status fit = learning::CheckFacts(ToLearning(facts_), model);
   if (!fit.ok()) return {"data_mismatch", OneLine(fit)};
+  return {};
+}
+
+Refusal DataHolder::CheckClasses(const nn::ModelDescription& model) const {
+  if (model.classes().empty()) return {};
+  for (const std::string& name : own_classes_)
+    if (std::find(model.classes().begin(), model.classes().end(), name) == model.classes().end())
+      return {"unknown_class", absl::StrCat("the data have a class \"", name, "\" that the run does not list")};
   return {};
 }
 
@@ -151,19 +224,22 @@ Refusal DataHolder::DecodeFor(const nn::Shape& input) {
   dataset_ = {};  // the memory of the old ones first
   absl::StatusOr<data::LoadResult> loaded = LoadAll(settings_, policy_, input);
   if (!loaded.ok()) return {"data_error", Told(settings_, loaded.status())};
+  const MutexLock lock(&mu_);
   if (loaded->dataset.count != facts_.examples() || loaded->dataset.classes != own_classes_ ||
       loaded->dataset.num_classes != own_num_classes_)
-    return {"data_error", absl::StrCat("the data changed since the client started (", loaded->dataset.count,
-                                       " examples, ", facts_.examples(), " then): restart the client")};
+    return {"data_error", absl::StrCat("the data changed while they were read (", loaded->dataset.count, " examples, ",
+                                       facts_.examples(), " a moment before)")};
   dataset_ = std::move(loaded->dataset);
   own_labels_ = dataset_.labels;
   return {};
 }
 
 absl::StatusOr<const data::Dataset*> DataHolder::ForModel(const nn::ModelDescription& model) {
-  Refusal refusal = Check(model);
+  Refusal refusal = Reread();
+  if (!refusal.refused()) refusal = CheckAsRead(model);
   if (!refusal.refused() && any_size_) refusal = DecodeFor(model.input());
   if (refusal.refused()) return ToStatus(refusal);
+  const MutexLock lock(&mu_);
   dataset_.labels = own_labels_;
   dataset_.classes = own_classes_;
   dataset_.num_classes = own_num_classes_;

@@ -37,7 +37,11 @@ class Cancellable {
 
 class GrpcSession final : public CoordinatorLink::Session {
  public:
-  explicit GrpcSession(std::shared_ptr<Stub> stub) : stub_(std::move(stub)), stream_(stub_->OpenSession(&context_)) {}
+  explicit GrpcSession(std::shared_ptr<Stub> stub) : stub_(std::move(stub)) {
+    // Its headers go with hello. Otherwise this would wait for a connection, and nobody could cancel it.
+    context_.set_initial_metadata_corked(true);
+    stream_ = stub_->OpenSession(&context_);
+  }
 
   ~GrpcSession() override {
     context_.TryCancel();
@@ -61,8 +65,8 @@ class GrpcSession final : public CoordinatorLink::Session {
  private:
   const std::shared_ptr<Stub> stub_;
   grpc::ClientContext context_;
-  const std::unique_ptr<grpc::ClientReaderWriter<v1::ClientMessage, v1::CoordinatorMessage>> stream_;
-  bool finished_ = false;  // the reader's
+  std::unique_ptr<grpc::ClientReaderWriter<v1::ClientMessage, v1::CoordinatorMessage>> stream_;  // set once
+  bool finished_ = false;                                                                        // the reader's
   absl::Status end_;
 };
 
@@ -75,11 +79,17 @@ class GrpcLink final : public CoordinatorLink {
     TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, rpc::OpenChannel(endpoint_, pki_));
     std::shared_ptr<Stub> stub = v1::FederationService::NewStub(channel);
     const MutexLock lock(&mu_);
+    channel_ = channel;
     stub_ = std::move(stub);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::unique_ptr<Session>> OpenSession() override { return std::make_unique<GrpcSession>(stub()); }
+  // A channel that failed tries again by itself, but only while a call waits on it are its sockets looked at: its
+  // handshakes would be begun, and not be finished before the coordinator has given them up. A new one begins anew.
+  absl::StatusOr<std::unique_ptr<Session>> OpenSession() override {
+    if (HasFailed()) TRB_RETURN_IF_ERROR(Reconnect());
+    return std::make_unique<GrpcSession>(stub());
+  }
 
   absl::Status DownloadModel(const v1::DownloadModelRequest& request, const Sink& sink, std::stop_token stop) override {
     const std::shared_ptr<Stub> stub = this->stub();
@@ -130,6 +140,11 @@ class GrpcLink final : public CoordinatorLink {
   }
 
  private:
+  bool HasFailed() const {
+    const MutexLock lock(&mu_);
+    return channel_->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_TRANSIENT_FAILURE;
+  }
+
   std::shared_ptr<Stub> stub() const {
     const MutexLock lock(&mu_);
     return stub_;
@@ -139,6 +154,7 @@ class GrpcLink final : public CoordinatorLink {
   const crypto::CredentialDirectory pki_;
   const GrpcLinkOptions options_;
   mutable Mutex mu_;
+  std::shared_ptr<grpc::Channel> channel_ TRB_GUARDED_BY(mu_);
   std::shared_ptr<Stub> stub_ TRB_GUARDED_BY(mu_);
 };
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
 #include "common/base/error_report.h"
 #include "common/base/fail_point.h"
 #include "common/base/logging.h"
@@ -19,17 +22,8 @@ constexpr uint64_t kLongestMs = 3'600'000;  // what a peer may ask us to wait
 
 absl::Duration Millis(uint64_t ms) { return absl::Milliseconds(static_cast<int64_t>(std::min(ms, kLongestMs))); }
 
-bool ComingBackMakesNoSense(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAborted:
-      return true;
-    default:
-      return false;
-  }
-}
+// Two copies of one client take the session from each other every few seconds.
+constexpr absl::Duration kCopiesMeetWithin = absl::Minutes(5);
 
 absl::Status Explain(const absl::Status& status) {
   switch (status.code()) {
@@ -47,7 +41,60 @@ absl::Status Explain(const absl::Status& status) {
   }
 }
 
+// Cancels a session that has not come to its point in time. A coordinator that answers pings and nothing else would be
+// waited for without end.
+class SessionDeadline {
+ public:
+  SessionDeadline(CoordinatorLink::Session* session, const Clock* clock, absl::Duration timeout)
+      : clock_(*clock), deadline_(clock->Monotonic() + timeout), thread_([this, session] { Wait(session); }) {}
+  ~SessionDeadline() {
+    {
+      const MutexLock lock(&mu_);
+      met_ = true;
+    }
+    changed_.NotifyAll();
+    thread_.join();
+  }
+
+ private:
+  void Wait(CoordinatorLink::Session* session) TRB_EXCLUDES(mu_) {
+    {
+      const MutexLock lock(&mu_);
+      while (!met_ && clock_.Monotonic() < deadline_) clock_.WaitUntil(&mu_, &changed_, deadline_);
+      if (met_) return;
+    }
+    session->Cancel();
+  }
+
+  const Clock& clock_;
+  const absl::Duration deadline_;
+  Mutex mu_;
+  CondVar changed_;
+  bool met_ TRB_GUARDED_BY(mu_) = false;
+  std::thread thread_;
+};
+
 }  // namespace
+
+class SessionLoop::CurrentSession {
+ public:
+  CurrentSession(SessionLoop* loop, CoordinatorLink::Session* session) : loop_(*loop) {
+    const MutexLock lock(&loop_.mu_);
+    loop_.current_ = session;
+    loop_.reannounce_ = false;
+  }
+  ~CurrentSession() {
+    const MutexLock lock(&loop_.mu_);
+    loop_.current_ = nullptr;
+  }
+  bool EndedByReannounce() {
+    const MutexLock lock(&loop_.mu_);
+    return loop_.reannounce_;
+  }
+
+ private:
+  SessionLoop& loop_;
+};
 
 SessionLoop::SessionLoop(Parts parts) : parts_(std::move(parts)), backoff_(parts_.reconnect, parts_.jitter_seed) {}
 
@@ -62,18 +109,64 @@ absl::Status SessionLoop::Run(std::stop_token stop) {
     if (stop.stop_requested()) break;
     const bool no_room = absl::IsResourceExhausted(end.fatal);
     if (!no_room) TRB_RETURN_IF_ERROR(end.fatal);
-    if (end.for_renewal) continue;
-    if (!no_room && ComingBackMakesNoSense(end.status)) return Explain(end.status);
-    if (end.opened && !no_room) backoff_.Reset();
-    const absl::Duration pause = std::max(backoff_.Next(), end.pace);
-    Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
-        {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
-    Pause(pause, stop);
-    // On a new connection: nobody would drive the old one's attempts in between, and they time out one after another.
-    if (const absl::Status again = parts_.link->Reconnect(); !again.ok())
-      Log(LogLevel::kWarning, "reconnect_failed", {{"why", again.ToString()}});
+    if (end.ours) continue;
+    if (!no_room) TRB_RETURN_IF_ERROR(Final(end.status));
+    Lost(end, stop);
   }
   return absl::OkStatus();
+}
+
+absl::Status SessionLoop::Final(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnauthenticated:
+      return ClocksDisagree(status) ? absl::OkStatus() : Explain(status);
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+      return Explain(status);
+    case absl::StatusCode::kAborted: {
+      const absl::Duration before = std::exchange(overtaken_at_, parts_.clock->Monotonic());
+      return overtaken_at_ - before <= kCopiesMeetWithin ? Explain(status) : absl::OkStatus();
+    }
+    default:
+      return absl::OkStatus();
+  }
+}
+
+// Out of date for the coordinator, not for this machine: one of the two clocks is wrong, and will be set some time.
+bool SessionLoop::ClocksDisagree(const absl::Status& status) const {
+  const bool out_of_date =
+      absl::StrContains(status.message(), "has expired") || absl::StrContains(status.message(), "is not valid before");
+  if (!out_of_date || !parts_.clock_fault || !parts_.clock_fault().empty()) return false;
+  Log(LogLevel::kError, "clocks_disagree",
+      {{"coordinator", status.message()},
+       {"this_machine", absl::FormatTime(absl::RFC3339_sec, parts_.clock->Now(), absl::UTCTimeZone())}});
+  return true;
+}
+
+// On a new connection: one that is broken, or backs off by itself, is not waited for, and a coordinator that has moved
+// is found at its new address.
+void SessionLoop::Lost(const End& end, std::stop_token stop) {
+  const bool no_room = absl::IsResourceExhausted(end.fatal);
+  if (end.opened && !no_room) backoff_.Reset();
+  const absl::Duration pause = std::max(backoff_.Next(), end.pace);
+  Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
+      {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
+  SayIfClockIsWrong();
+  Pause(pause, stop);
+  if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
+    Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
+}
+
+void SessionLoop::SayIfClockIsWrong() const {
+  if (const std::string fault = parts_.clock_fault ? parts_.clock_fault() : ""; !fault.empty())
+    Log(LogLevel::kError, "clock_is_wrong", {{"why", fault}});
+}
+
+void SessionLoop::Reannounce() {
+  const MutexLock lock(&mu_);
+  if (current_ == nullptr) return;  // the next hello says it
+  reannounce_ = true;
+  current_->Cancel();
 }
 
 // A failed renewal is tried again later: the certificate in use is still good, or the session says that it is not.
@@ -84,6 +177,7 @@ absl::Status SessionLoop::RenewNow() {
     return Explain(renewed.status());
   if (!renewed.ok()) {
     Log(LogLevel::kWarning, "renewal_failed", {{"why", renewed.status().ToString()}});
+    SayIfClockIsWrong();
     return absl::OkStatus();
   }
   if (!*renewed) return absl::OkStatus();
@@ -93,17 +187,24 @@ absl::Status SessionLoop::RenewNow() {
 
 SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   End end;
-  const absl::StatusOr<v1::ClientMessage> hello = MakeHello();
+  const absl::StatusOr<v1::DatasetFacts> facts = parts_.facts();
+  end.status = facts.status();  // the data cannot be read now: later, perhaps
+  if (!facts.ok()) return end;
+  const absl::StatusOr<v1::ClientMessage> hello = MakeHello(*facts);
   end.fatal = hello.status();
   if (!hello.ok()) return end;
   absl::StatusOr<std::unique_ptr<CoordinatorLink::Session>> opened = parts_.link->OpenSession();
   end.status = opened.status();
   if (!opened.ok()) return end;
   const std::unique_ptr<CoordinatorLink::Session> session = *std::move(opened);
+  CurrentSession current(this, session.get());
   const std::stop_callback cancel(stop, [&session] { session->Cancel(); });
   const absl::StatusOr<v1::Welcome> welcome = SayHello(session.get(), *hello);
   end.status = welcome.status();
+  end.ours = current.EndedByReannounce();
   if (!welcome.ok()) return end;
+  end.fatal = CheckWelcome(*welcome);
+  if (!end.fatal.ok()) return end;
   end.opened = true;
   backoff_.SetRange({Millis(welcome->reconnect_min_ms()), Millis(welcome->reconnect_max_ms())});
   std::atomic<bool> for_renewal{false};
@@ -120,17 +221,17 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   parts_.board->Offline();
   session->Cancel();
   sender->End();
-  end.for_renewal = for_renewal;
+  end.ours = for_renewal || current.EndedByReannounce();
   return end;
 }
 
-absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
+absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello(const v1::DatasetFacts& facts) {
   v1::ClientMessage message;
   v1::Hello& hello = *message.mutable_hello();
   hello.set_protocol_version(kProtocolVersion);
   hello.set_version(parts_.version);
   hello.set_engine(parts_.engine);
-  *hello.mutable_dataset() = parts_.facts;
+  *hello.mutable_dataset() = facts;
   for (v1::HeldTask& held : parts_.board->Held()) *hello.add_held() = std::move(held);
   TRB_ASSIGN_OR_RETURN(const std::vector<RunMemory> runs, parts_.ledger->Runs(kMostHeads));
   for (const RunMemory& run : runs) {
@@ -139,12 +240,12 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
     head.set_round(run.round);
     head.set_previous_record_sha256(run.previous_record_sha256);
   }
-  const std::string facts = parts_.facts.SerializeAsString();
+  const std::string sent_facts = facts.SerializeAsString();
   SentRow sent;
   sent.kind = "dataset_facts";
-  sent.detail = DescribeFacts(parts_.facts);
-  sent.bytes = facts.size();
-  sent.sha256 = crypto::Sha256Hex(facts);
+  sent.detail = DescribeFacts(facts);
+  sent.bytes = sent_facts.size();
+  sent.sha256 = crypto::Sha256Hex(sent_facts);
   sent.outcome = "sent";
   sent.last_unix_ms = parts_.clock->NowUnixMillis();
   TRB_RETURN_IF_ERROR(parts_.ledger->RecordSent(sent));
@@ -152,11 +253,32 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello() {
 }
 
 absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello) {
-  // A failed write has its reason in Read.
-  session->Write(hello);
-  TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, session->Read());
+  absl::StatusOr<v1::CoordinatorMessage> read;
+  {
+    const SessionDeadline deadline(session, parts_.clock, parts_.welcome_timeout);
+    session->Write(hello);  // a failed write has its reason in Read
+    read = session->Read();
+  }
+  if (absl::IsCancelled(read.status()))
+    return absl::UnavailableError("the coordinator did not welcome this client in time");
+  TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, std::move(read));
   if (!first.has_welcome()) return absl::UnavailableError("the coordinator did not begin with a welcome");
   return first.welcome();
+}
+
+// The certificate is the one thing that counts for the coordinator; what this directory says of it must be the same, or
+// the owner would read wrong names and the signatures of updates would not fit.
+absl::Status SessionLoop::CheckWelcome(const v1::Welcome& welcome) const {
+  const rpc::LocalIdentity& own = parts_.identity;
+  if (own.id.empty() ||
+      (welcome.client_id() == own.id && welcome.name() == own.name && welcome.federation() == own.federation))
+    return absl::OkStatus();
+  return WithFix(
+      absl::FailedPreconditionError(absl::StrCat("the coordinator takes this client for ", EscapeForLog(welcome.name()),
+                                                 " (", EscapeForLog(welcome.client_id()), ") of federation ",
+                                                 EscapeForLog(welcome.federation()), ", but it joined as ", own.name,
+                                                 " (", own.id, ") of ", own.federation)),
+      "identity.json and the certificate in pki/ do not belong together: restore this directory, or join anew");
 }
 
 void SessionLoop::ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end) {

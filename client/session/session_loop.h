@@ -1,5 +1,5 @@
-// Keeps one session with the coordinator open: hello, welcome, messages down, and again after a pause when it ends.
-// The pause grows with failures (backoff.h), within what the coordinator asked for.
+// Keeps one session with the coordinator open: hello, welcome, messages down, and again after a pause when it ends, on
+// a new connection. The pause grows with failures (backoff.h), within what the coordinator asked for.
 //
 // Threads: Run belongs to one thread and returns when `stop` is requested or when coming back makes no sense.
 #ifndef TRIBUTARY_CLIENT_SESSION_SESSION_LOOP_H_
@@ -20,6 +20,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/rpc/enrolment_client.h"
 #include "tributary/v1/federation.pb.h"
 
 namespace tributary::session {
@@ -44,8 +45,14 @@ class SessionLoop {
     ClientLedger* ledger = nullptr;
     const Clock* clock = nullptr;
     Renewal* renewal = nullptr;  // may be null
-    v1::DatasetFacts facts;      // for hello
+    // For hello, asked before each.
+    std::function<absl::StatusOr<v1::DatasetFacts>()> facts;
+    // Empty, or what is wrong with this machine's clock, judged by its certificate: it explains why no session opens.
+    std::function<std::string()> clock_fault;
     std::string version, engine;
+    // What a welcome must say, as the certificate's owner knows it from joining; an empty id: anything.
+    rpc::LocalIdentity identity;
+    absl::Duration welcome_timeout = absl::Seconds(30);  // after which a silent coordinator is given up
     uint64_t jitter_seed = 1;
     Backoff::Range reconnect;                         // until a welcome says otherwise
     std::function<void(const v1::Welcome&)> on_open;  // a session is open; may be empty
@@ -54,33 +61,48 @@ class SessionLoop {
 
   // OK: `stop` was requested.
   // PERMISSION_DENIED, UNAUTHENTICATED  this identity is revoked or unknown
-  // ABORTED              another process uses this identity: its session is newer
-  // FAILED_PRECONDITION  versions too far apart
+  // ABORTED              another process uses this identity: a newer session took over for the second time in a few
+  //                      minutes. Once may be our own, that a bad line brought to the coordinator late.
+  // FAILED_PRECONDITION  versions too far apart, or the coordinator takes this client for another
   // INTERNAL, UNKNOWN, DATA_LOSS...  the client's own ledger failed; without room on its disk it comes back instead
   absl::Status Run(std::stop_token stop);
+  // Ends the session that is open, if one is, for another with a new hello at once: the facts are others now. From any
+  // thread.
+  void Reannounce() TRB_EXCLUDES(mu_);
 
  private:
+  // Reached by Reannounce while it lives.
+  class CurrentSession;
   // How one session ended: `status` as the coordinator says, or an error of our own disk in `fatal`.
   struct End {
     absl::Status status;
     absl::Status fatal;
-    bool opened = false;       // a welcome came
-    bool for_renewal = false;  // ended by us
+    bool opened = false;  // a welcome came
+    bool ours = false;    // ended by us, for a new certificate or a new hello
     absl::Duration pace = absl::ZeroDuration();
   };
   End RunOnce(std::stop_token stop);
   absl::StatusOr<v1::Welcome> SayHello(CoordinatorLink::Session* session, const v1::ClientMessage& hello);
-  absl::StatusOr<v1::ClientMessage> MakeHello();
+  absl::Status CheckWelcome(const v1::Welcome& welcome) const;
+  absl::StatusOr<v1::ClientMessage> MakeHello(const v1::DatasetFacts& facts);
   void ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end);
   absl::Status Handle(const v1::CoordinatorMessage& message, SessionSender* sender, End* end);
   absl::Status HandleTask(const v1::TrainTask& task, SessionSender* sender);
   absl::Status RenewNow();
+  // Whether coming back makes no sense: then why, for people.
+  absl::Status Final(const absl::Status& status);
+  bool ClocksDisagree(const absl::Status& status) const;
+  void Lost(const End& end, std::stop_token stop);
+  void SayIfClockIsWrong() const;
   void Pause(absl::Duration d, std::stop_token stop);
 
   const Parts parts_;
   Backoff backoff_;
+  absl::Duration overtaken_at_ = -absl::InfiniteDuration();  // the last time that a newer session took over
   Mutex mu_;
   CondVar changed_;
+  CoordinatorLink::Session* current_ TRB_GUARDED_BY(mu_) = nullptr;
+  bool reannounce_ TRB_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace tributary::session

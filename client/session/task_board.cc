@@ -94,6 +94,7 @@ absl::Status TaskBoard::Online(const v1::Welcome& welcome, Send send) {
   }
   const MutexLock lock(&mu_);
   online_ = true;
+  ++sessions_;
   for (const auto& item : items_) item->not_before = absl::ZeroDuration();
   changed_.NotifyAll();
   return absl::OkStatus();
@@ -262,7 +263,9 @@ bool TaskBoard::TakeBegun(const std::string& task_id) {
 void TaskBoard::Pause(const TrainJob& job, absl::Duration d) {
   const MutexLock lock(&mu_);
   const absl::Duration until = clock_.Monotonic() + d;
-  while (!job.stop.stop_requested() && clock_.Monotonic() < until) clock_.WaitUntil(&mu_, &changed_, until);
+  const uint64_t session = sessions_;
+  while (!job.stop.stop_requested() && sessions_ == session && clock_.Monotonic() < until)
+    clock_.WaitUntil(&mu_, &changed_, until);
 }
 
 std::optional<TaskBoard::UploadJob> TaskBoard::NextUpload() {

@@ -70,7 +70,7 @@ class TaskBoard {
   absl::Status TrainingFailed(const std::string& task_id, const Refusal& why);
   // It was cancelled, or the daemon stops.
   void TrainingStopped(const std::string& task_id);
-  // Waits for `d`, or until the job is stopped.
+  // Waits for `d`, or until the job is stopped or a session opens: what failed for want of a connection need not wait.
   void Pause(const TrainJob& job, absl::Duration d);
 
   // ---- the uploader
@@ -120,6 +120,7 @@ class TaskBoard {
   SessionIdentity identity_ TRB_GUARDED_BY(mu_);
   Send send_ TRB_GUARDED_BY(mu_);
   bool online_ TRB_GUARDED_BY(mu_) = false;
+  uint64_t sessions_ TRB_GUARDED_BY(mu_) = 0;  // opened so far
   bool stopped_ TRB_GUARDED_BY(mu_) = false;
   std::stop_source uploads_ TRB_GUARDED_BY(mu_);  // of the uploads of this session
 };

@@ -84,6 +84,7 @@ void Trainer::Run() {
     Log(LogLevel::kInfo, "training_started",
         {{"run", job->task.run_id()}, {"round", job->task.round()}, {"task", job->task.task_id()}});
     End(*job, Work(*job));
+    if (parts_.data->MustTell() && parts_.announce) parts_.announce();
   }
 }
 

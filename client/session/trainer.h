@@ -45,6 +45,7 @@ class Trainer {
     const Clock* clock = nullptr;
     SignerSource signer;
     int threads = 1;
+    std::function<void()> announce;  // called when the data are not what the coordinator was told; may be empty
     TrainFunction train = learning::TrainLocally;  // another one in tests
   };
   explicit Trainer(Parts parts) : parts_(std::move(parts)) {}

@@ -193,7 +193,9 @@ void DrawGlyph(const Glyph& glyph, Rng* rng, Canvas* canvas) {
 void DrawScratch(Rng* rng, Canvas* canvas) {
   const Point a = {Between(rng, 0, 27), Between(rng, 0, 27)};
   const Point b = {a.x + Between(rng, -6, 6), a.y + Between(rng, -6, 6)};
-  DrawSegment(canvas, a, b, Between(rng, .4f, .9f), Between(rng, .2f, .6f));
+  // One after the other: compilers differ in which argument of a call they evaluate first.
+  const float ink = Between(rng, .2f, .6f), radius = Between(rng, .4f, .9f);
+  DrawSegment(canvas, a, b, radius, ink);
 }
 
 constexpr uint64_t kMaxCount = 10'000'000;

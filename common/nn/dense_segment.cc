@@ -33,11 +33,11 @@ class DenseSegment final : public Segment {
         tile_floats_(training ? PanelRows(units_) * std::max(units_, PaddedBatch(max_batch)) : 0) {}
 
   const float* Forward(const Pass& pass, const float* x) override {
-    const size_t panel = pass.kernels.gemm_panel;
-    const size_t panels = Pieces(units_, panel);
+    const size_t width = ForwardColumns(pass);
+    const size_t pieces = Pieces(units_, width);
     const float* w = pass.parameters + layer_.kernel_offset;
-    ParallelFor(pass.threads, panels * Pieces(pass.n, kForwardRows), [&](size_t task, size_t worker) {
-      const size_t row = task / panels * kForwardRows, column = task % panels * panel;
+    ParallelFor(pass.threads, pieces * Pieces(pass.n, kForwardRows), [&](size_t task, size_t worker) {
+      const size_t row = task / pieces * kForwardRows, column = task % pieces * width;
       const size_t rows = std::min(kForwardRows, pass.n - row);
       GemmArgs args;
       args.a = x + row * inputs_;
@@ -45,7 +45,7 @@ class DenseSegment final : public Segment {
       args.depth = {inputs_, 1};
       args.b = w + column;
       args.ldb = units_;
-      args.n = std::min(panel, units_ - column);
+      args.n = std::min(width, units_ - column);
       args.c = y_.data() + row * units_ + column;
       args.ldc = units_;
       args.bias = w + layer_.kernel_size + column;
@@ -86,6 +86,15 @@ class DenseSegment final : public Segment {
   }
 
  private:
+  // Columns of W a task of the forward pass: all of them, so that W's rows are read whole, unless threads would have
+  // nothing to do. Each sum is one task's, so its bits do not depend on this.
+  size_t ForwardColumns(const Pass& pass) const {
+    const size_t threads = static_cast<size_t>(pass.threads);
+    if (Pieces(pass.n, kForwardRows) >= threads) return units_;
+    const size_t panel = pass.kernels.gemm_panel;
+    return Pieces(Pieces(units_, panel), threads) * panel;
+  }
+
   // What the panels share: dy through the activation, dy turned around, the bias.
   void BeginBackward(const Pass& pass, bool wants_dx) {
     const FlushDenormals flush;

@@ -14,7 +14,7 @@ namespace tributary::nn {
 
 // "version/instruction set/precision", e.g. "0.1.0/avx512/float32" or "0.1.0/amx/bf16". The instruction set is the best
 // that this CPU has for the precision, or a lower one that the environment variable TRIBUTARY_ISA names (amx,
-// avx512bf16, avx512, avx2, sse4, ssse3, scalar; neon on arm64). Call it for kBf16 only where HasBf16().
+// avx512bf16, avx512, avx2, sse4, ssse3, scalar or emu128; neon on arm64). Call it for kBf16 only where HasBf16().
 std::string EngineName(Precision precision = Precision::kFloat32);
 
 // For people: "0.1.0/avx512/float32 and 0.1.0/amx/bf16, 2 threads", or "..., no bf16".

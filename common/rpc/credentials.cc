@@ -8,8 +8,12 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/rpc/limits.h"
+#include "common/rpc/peer_check.h"
 
 namespace tributary::rpc {
 namespace {
@@ -25,6 +29,59 @@ absl::StatusOr<std::shared_ptr<FileWatcherCertificateProvider>> Watch(const cryp
   TRB_RETURN_IF_ERROR(directory.Load().status());
   return std::make_shared<FileWatcherCertificateProvider>(directory.key_path(), directory.certificate_path(),
                                                           directory.ca_path(), refresh_seconds);
+}
+
+// Before the reason, in what gRPC passes on of a check that failed.
+constexpr char kOther[] = "the server is another: ", kOutOfDate[] = "the server is out of date: ";
+
+// Asks `judge` about the certificate that the peer has proved to own; null: it showed none that can be read.
+class PeerVerifier final : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  using Judge = std::function<grpc::Status(const crypto::Certificate* shown)>;
+  explicit PeerVerifier(Judge judge) : judge_(std::move(judge)) {}
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
+              grpc::Status* sync_status) override {
+    const char* pem = request->c_request()->peer_info.peer_cert;
+    const auto shown = crypto::Certificate::FromPem(pem == nullptr ? "" : pem);
+    *sync_status = judge_(shown.ok() ? &*shown : nullptr);
+    return true;
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const Judge judge_;
+};
+
+grpc::Status Refusal(const absl::Status& why) {
+  const auto message = why.message();
+  const char* kind = absl::IsFailedPrecondition(why) ? kOutOfDate : kOther;
+  return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                      absl::StrCat(kind, absl::string_view(message.data(), message.size())));
+}
+
+std::shared_ptr<grpc::experimental::CertificateVerifier> VerifyServer(const crypto::Certificate& ca, Listener listener,
+                                                                      const std::string& endpoint) {
+  std::string host = endpoint.substr(0, endpoint.rfind(':'));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  return PeerVerifier::Create<PeerVerifier>([ca, listener, host](const crypto::Certificate* shown) {
+    const absl::Status good = shown == nullptr
+                                  ? absl::PermissionDeniedError("it showed no certificate that can be read")
+                                  : CheckServer(*shown, ca, listener, host, Clock::System().Now());
+    return good.ok() ? grpc::Status::OK : Refusal(good);
+  });
+}
+
+std::shared_ptr<grpc::experimental::CertificateVerifier> VerifyMember(const crypto::Certificate& ca,
+                                                                      OnHandshakeRefused on_refused) {
+  return PeerVerifier::Create<PeerVerifier>([ca, on_refused](const crypto::Certificate* shown) {
+    const absl::Status good = shown == nullptr
+                                  ? absl::PermissionDeniedError("it showed no certificate that can be read")
+                                  : CheckMember(*shown, ca);
+    if (good.ok()) return grpc::Status::OK;
+    if (on_refused) on_refused({std::string(good.message()), shown == nullptr ? "" : shown->sha256()});
+    return Refusal(good);
+  });
 }
 
 absl::Status CheckEndpoint(const std::string& endpoint) {
@@ -72,13 +129,16 @@ std::shared_ptr<grpc::Channel> Open(const std::string& endpoint, const TlsChanne
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
-    Listener listener, const crypto::CredentialDirectory& directory, unsigned refresh_seconds) {
+    Listener listener, const crypto::CredentialDirectory& directory, unsigned refresh_seconds,
+    OnHandshakeRefused on_refused) {
   TRB_ASSIGN_OR_RETURN(auto provider, Watch(directory, refresh_seconds));
   TlsServerCredentialsOptions options(provider);
   options.watch_identity_key_cert_pairs();
   if (listener == Listener::kMain) {
+    TRB_ASSIGN_OR_RETURN(const crypto::Credential own, directory.Load());
     options.watch_root_certs();
-    options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);  // VerifyMember does
+    options.set_certificate_verifier(VerifyMember(own.ca, std::move(on_refused)));
   } else {
     options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   }
@@ -88,7 +148,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
 void ApplyServerOptions(Listener listener, grpc::ServerBuilder* builder) {
   SetFlowControl([builder](const char* key, int value) { builder->AddChannelArgument(key, value); });
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kKeepaliveTimeMs / 2);
-  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kServerHandshakeTimeoutMs);
   // Two coordinators on one port would each get half of the connections.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
@@ -103,7 +163,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& en
                                                            unsigned refresh_seconds) {
   TRB_RETURN_IF_ERROR(CheckEndpoint(endpoint));
   TRB_ASSIGN_OR_RETURN(auto provider, Watch(directory, refresh_seconds));
+  TRB_ASSIGN_OR_RETURN(const crypto::Credential own, directory.Load());
   TlsChannelCredentialsOptions options;
+  options.set_verify_server_certs(false);  // VerifyServer does
+  options.set_certificate_verifier(VerifyServer(own.ca, Listener::kMain, endpoint));
   options.set_certificate_provider(provider);
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
@@ -113,11 +176,25 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& en
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenEnrolmentChannel(const std::string& endpoint,
                                                                     const std::string& ca_certificate_pem) {
   TRB_RETURN_IF_ERROR(CheckEndpoint(endpoint));
-  TRB_RETURN_IF_ERROR(crypto::Certificate::FromPem(ca_certificate_pem).status());
+  TRB_ASSIGN_OR_RETURN(const crypto::Certificate ca, crypto::Certificate::FromPem(ca_certificate_pem));
   TlsChannelCredentialsOptions options;
+  options.set_verify_server_certs(false);  // VerifyServer does
+  options.set_certificate_verifier(VerifyServer(ca, Listener::kEnrolment, endpoint));
   options.set_certificate_provider(std::make_shared<StaticDataCertificateProvider>(ca_certificate_pem));
   options.watch_root_certs();
   return Open(endpoint, options);
+}
+
+absl::Status WrongServer(const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return absl::OkStatus();
+  const absl::string_view message = status.message();
+  for (const char* kind : {kOther, kOutOfDate}) {
+    const size_t at = message.find(kind);
+    if (at == absl::string_view::npos) continue;
+    const absl::string_view what = message.substr(at);
+    return kind == kOther ? absl::PermissionDeniedError(what) : absl::FailedPreconditionError(what);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tributary::rpc

@@ -1,5 +1,8 @@
 // TLS for both ends, and every transport setting of the project. There is no insecure variant.
 //
+// Whose certificate is good is decided by peer_check.h at both ends, once the handshake has proved that the peer has
+// the key and before a byte of HTTP/2 is read or written. gRPC's own check is left out: it cannot say what was wrong.
+//
 // Credentials watch their CredentialDirectory: a renewed certificate is used for handshakes that begin
 // `refresh_seconds` after the swap; connections that are open stay on the old one until they end. TLS 1.2 or 1.3.
 //
@@ -8,6 +11,7 @@
 #ifndef TRIBUTARY_COMMON_RPC_CREDENTIALS_H_
 #define TRIBUTARY_COMMON_RPC_CREDENTIALS_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,18 +29,25 @@ namespace tributary::rpc {
 
 inline constexpr unsigned kCredentialRefreshSeconds = 5;
 
-// Of a server that shows the directory's certificate. kMain: a client certificate signed by the directory's CA is
-// required and verified. kEnrolment: none is asked for. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT as
-// CredentialDirectory::Load.
+// What a server hears of a handshake that it refused.
+struct HandshakeRefusal {
+  std::string reason;              // "it showed no certificate", ...
+  std::string certificate_sha256;  // empty: none that can be read
+};
+using OnHandshakeRefused = std::function<void(const HandshakeRefusal&)>;  // on a thread of gRPC's: must not block
+
+// Of a server that shows the directory's certificate. kMain: a member's certificate (CheckMember) is required.
+// kEnrolment: none is asked for. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT as CredentialDirectory::Load.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     Listener listener, const crypto::CredentialDirectory& directory,
-    unsigned refresh_seconds = kCredentialRefreshSeconds);
+    unsigned refresh_seconds = kCredentialRefreshSeconds, OnHandshakeRefused on_refused = nullptr);
 
 // Limits, keepalive and flow control of a server. Call once a builder, before BuildAndStart.
 void ApplyServerOptions(Listener listener, grpc::ServerBuilder* builder);
 
-// A lazily connecting channel to HOST:PORT that shows the directory's certificate and trusts the directory's CA alone;
-// the server's certificate must name HOST. Same errors as above, INVALID_ARGUMENT for a malformed endpoint.
+// A lazily connecting channel to HOST:PORT that shows the directory's certificate and talks to the coordinator of the
+// directory's CA alone (CheckServer). Calls fail with UNAVAILABLE and the reason while the server is another; see
+// WrongServer. Same errors as above, INVALID_ARGUMENT for a malformed endpoint.
 // After a renewal open a new channel: the old one keeps its connection, and with it the old certificate.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& endpoint,
                                                            const crypto::CredentialDirectory& directory,
@@ -45,6 +56,11 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& en
 // The same without a certificate of one's own: for enrolment, pinned to the CA of the invitation.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenEnrolmentChannel(const std::string& endpoint,
                                                                     const std::string& ca_certificate_pem);
+
+// What a call over these channels ended with, if it was because of who answered: gRPC says UNAVAILABLE, as for a server
+// that is not there. PERMISSION_DENIED: another server; FAILED_PRECONDITION: its certificate is out of date by this
+// clock. Otherwise OK.
+absl::Status WrongServer(const absl::Status& status);
 
 }  // namespace tributary::rpc
 

@@ -24,15 +24,6 @@ std::string IdentityPath(const std::string& root) { return root + "/identity.jso
 
 std::string WordFor(crypto::InvitedRole role) { return role == crypto::InvitedRole::kClient ? "client" : "operator"; }
 
-// gRPC reports a server that is not who it should be as UNAVAILABLE, like one that is not there; only the text tells.
-// tests/common/rpc/enrolment_client_test.cc holds it to what this version of gRPC says.
-bool IsWrongServer(const absl::Status& status) {
-  const std::string message(status.message());
-  return absl::IsUnavailable(status) && (message.find("certificate verify failed") != std::string::npos ||
-                                         message.find("CERTIFICATE_VERIFY_FAILED") != std::string::npos ||
-                                         message.find("Hostname Verification Check failed") != std::string::npos);
-}
-
 // An answer that a retry cannot change. Anything else (no answer, or trouble on the other side) keeps key and request.
 bool IsDefinitive(const absl::Status& status) {
   return absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsFailedPrecondition(status) ||
@@ -70,10 +61,11 @@ absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation
   SetTimeout(options.timeout, &context);
   v1::EnrolResponse response;
   absl::Status status = FromGrpc(v1::EnrolmentService::NewStub(channel)->Enrol(&context, request, &response));
-  if (IsWrongServer(status))
-    status = absl::PermissionDeniedError(
-        absl::StrCat("the server at ", invitation.enrol_endpoint,
-                     " is not the coordinator that this invitation names: ask the operator for a new one"));
+  // A server that is out of date by this clock may be the right one: the clock is to be set, and the invitation holds.
+  if (const absl::Status wrong = WrongServer(status); absl::IsPermissionDenied(wrong))
+    status = absl::PermissionDeniedError(absl::StrCat(
+        "the server at ", invitation.enrol_endpoint, " is not the coordinator that this invitation names (",
+        absl::string_view(wrong.message()), "): ask the operator for a new one"));
   if (!status.ok()) return Annotate(status, absl::StrCat("enrol at ", invitation.enrol_endpoint));
   return response;
 }

@@ -16,7 +16,9 @@ inline constexpr int kMaxStreams = 64;
 // A silent peer gets a ping after the first and is given up after both: noticed within 30 s.
 inline constexpr int kKeepaliveTimeMs = 20'000;
 inline constexpr int kKeepaliveTimeoutMs = 8'000;
-inline constexpr int kHandshakeTimeoutMs = 10'000;
+inline constexpr int kDeadPeerMs = kKeepaliveTimeMs + kKeepaliveTimeoutMs;
+// What a client waits for a connection, and the longest that a server waits for a stranger's handshake.
+inline constexpr int kHandshakeTimeoutMs = 10'000, kServerHandshakeTimeoutMs = 3'000;
 
 }  // namespace tributary::rpc
 

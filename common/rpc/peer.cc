@@ -40,4 +40,6 @@ std::string PeerAddress(const grpc::ServerContextBase& context) {
   return Decoded(colon == std::string::npos ? peer : peer.substr(colon + 1));
 }
 
+Peer PeerOf(const grpc::ServerContextBase& context) { return {PeerCertificatePem(context), PeerAddress(context)}; }
+
 }  // namespace tributary::rpc

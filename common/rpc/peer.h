@@ -15,8 +15,14 @@ namespace tributary::rpc {
 std::string PeerCertificatePem(const grpc::AuthContext& context);
 // Of the call's connection. Callback and synchronous contexts both derive from ServerContextBase.
 std::string PeerCertificatePem(const grpc::ServerContextBase& context);
-// "127.0.0.1:5000" or "[::1]:5000", for audit and logs only.
+// "127.0.0.1:5000" or "[::1]:5000": for audit and logs, and to find the connection; it says nothing about who calls.
 std::string PeerAddress(const grpc::ServerContextBase& context);
+
+struct Peer {
+  std::string certificate_pem;
+  std::string address;
+};
+Peer PeerOf(const grpc::ServerContextBase& context);
 
 }  // namespace tributary::rpc
 

@@ -156,6 +156,7 @@ struct Database::Impl {
   std::unique_ptr<SQLite::Database> connection;
   std::map<std::string, std::vector<std::unique_ptr<SQLite::Statement>>, std::less<>> idle;
   bool in_transaction = false;
+  bool part_failed = false;  // of the transaction: one that joined it ended without a commit
 
   // Runs `work`, which may throw what SQLiteCpp throws. Everything else that could be thrown is a bug or no memory.
   template <class F>
@@ -361,8 +362,17 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database& databa
   if (impl.in_transaction) return absl::FailedPreconditionError("this thread is inside a transaction already");
   TRB_RETURN_IF_ERROR(database.Run(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
   impl.in_transaction = true;
+  impl.part_failed = false;
   lock.release();  // held until End()
-  return std::unique_ptr<Transaction>(new Transaction(database));
+  return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/false));
+}
+
+absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginOrJoin(Database& database) {
+  {
+    const std::lock_guard<std::recursive_mutex> lock(database.impl_->mu);
+    if (database.impl_->in_transaction) return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/true));
+  }
+  return Begin(database);
 }
 
 void Transaction::End() {
@@ -373,6 +383,11 @@ void Transaction::End() {
 
 absl::Status Transaction::Commit(const char* name) {
   if (!open_) return absl::FailedPreconditionError("the transaction has ended already");
+  if (joined_) {
+    open_ = false;
+    return absl::OkStatus();
+  }
+  if (database_.impl_->part_failed) return absl::AbortedError("a part of the transaction failed");
   TRB_FAIL_POINT("commit", name);  // the destructor rolls back
   if (absl::Status status = database_.Run("COMMIT"); !status.ok()) {
     database_.Run("ROLLBACK").IgnoreError();  // a full disk has rolled back already: nothing to do then
@@ -386,6 +401,10 @@ absl::Status Transaction::Commit(const char* name) {
 
 Transaction::~Transaction() {
   if (!open_) return;
+  if (joined_) {
+    database_.impl_->part_failed = true;
+    return;
+  }
   database_.Run("ROLLBACK").IgnoreError();
   End();
 }

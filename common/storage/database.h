@@ -165,6 +165,9 @@ class Transaction {
     kRead,   // one unchanging view for several queries
   };
   static absl::StatusOr<std::unique_ptr<Transaction>> Begin(Database& database, Kind kind = Kind::kWrite);
+  // As Begin for writing; inside a transaction of this thread it becomes a part of that one: its Commit makes nothing
+  // durable, and when it ends without one, the whole cannot be committed any more (ABORTED).
+  static absl::StatusOr<std::unique_ptr<Transaction>> BeginOrJoin(Database& database);
   ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
@@ -173,9 +176,10 @@ class Transaction {
   absl::Status Commit(const char* name = __builtin_FUNCTION());
 
  private:
-  explicit Transaction(Database& database) : database_(database) {}
+  Transaction(Database& database, bool joined) : database_(database), joined_(joined) {}
   void End();
   Database& database_;
+  const bool joined_;  // a part of another one, which holds the lock
   bool open_ = true;
 };
 

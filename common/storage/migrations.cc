@@ -11,6 +11,7 @@ int Newest(std::span<const Migration> migrations) { return migrations.empty() ? 
 absl::Status Apply(Database& database, const Migration& migration) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
   TRB_RETURN_IF_ERROR(database.RunScript(migration.sql));
+  if (migration.rest != nullptr) TRB_RETURN_IF_ERROR(migration.rest(database));
   TRB_RETURN_IF_ERROR(database.RunScript(absl::StrCat("PRAGMA user_version=", migration.version)));
   return transaction->Commit();
 }

@@ -18,6 +18,8 @@ struct Migration {
   int version;
   std::string_view name;  // e.g. "history"
   std::string_view sql;   // any number of statements, without BEGIN and COMMIT
+  // What SQL cannot say (a digest over rows that are there), run after `sql` in the same transaction; may be null.
+  absl::Status (*rest)(Database& database) = nullptr;
 };
 
 absl::StatusOr<int> SchemaVersion(Database& database);

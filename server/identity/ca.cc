@@ -32,6 +32,10 @@ crypto::CredentialDirectory ServerCredentialDirectory(const std::string& directo
   return crypto::CredentialDirectory(directory + "/pki/server");
 }
 
+crypto::CredentialDirectory EnrolCredentialDirectory(const std::string& directory) {
+  return crypto::CredentialDirectory(directory + "/pki/enrol");
+}
+
 crypto::CredentialDirectory OperatorCredentialDirectory(const std::string& directory) {
   return crypto::CredentialDirectory(directory + "/pki/operator");
 }
@@ -101,11 +105,13 @@ absl::StatusOr<crypto::Certificate> CertificateAuthority::IssuePeer(const crypto
 }
 
 absl::StatusOr<crypto::Certificate> CertificateAuthority::IssueServer(const crypto::PublicKey& key,
-                                                                      const Federation& federation) const {
+                                                                      const Federation& federation,
+                                                                      rpc::Listener listener) const {
+  const bool main = listener == rpc::Listener::kMain;
   crypto::CertificateTerms terms;
   terms.use = crypto::CertificateUse::kServer;
-  terms.common_name = "Tributary coordinator";
-  terms.uris = {absl::StrCat("spiffe://", federation_, "/coordinator")};
+  terms.common_name = main ? "Tributary coordinator" : "Tributary enrolment";
+  terms.uris = {absl::StrCat("spiffe://", federation_, main ? "/coordinator" : "/enrol")};
   for (const auto& name : ServerNames(federation))
     (IsAddress(name) ? terms.ip_addresses : terms.dns_names).push_back(name);
   return IssueFor(key, std::move(terms), kServerLife);

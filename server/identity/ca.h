@@ -1,7 +1,9 @@
 // The federation's certificate authority and the files that `init` makes:
 //
 //   DIR/pki/ca/{ca.key (0600), ca.crt}     10 years; ca.key signs every certificate of the federation
-//   DIR/pki/server/                        CredentialDirectory: what both listeners show; 90 days, renewed
+//   DIR/pki/server/                        CredentialDirectory: what the main port shows; 90 days, renewed
+//   DIR/pki/enrol/                         CredentialDirectory: what the enrolment port shows; 90 days, renewed. Its
+//                                          process (enrolment_front.h) needs nothing else of these
 //   DIR/pki/receipt/{receipt.key (0600), receipt.crt}   signs receipts and records; 10 years, not renewed: histories
 //                                          are checked against it
 //   DIR/pki/operator/                      CredentialDirectory of the operator "local"; 30 days, renewed
@@ -21,6 +23,7 @@
 #include "common/crypto/credential_directory.h"
 #include "common/crypto/key.h"
 #include "common/crypto/secure_random.h"
+#include "common/rpc/listener.h"
 #include "server/identity/federation.h"
 #include "server/identity/identity_store.h"
 
@@ -35,6 +38,7 @@ inline constexpr absl::Duration kClockSkew = absl::Minutes(5);
 inline constexpr char kLocalOperator[] = "local";
 
 crypto::CredentialDirectory ServerCredentialDirectory(const std::string& directory);
+crypto::CredentialDirectory EnrolCredentialDirectory(const std::string& directory);
 crypto::CredentialDirectory OperatorCredentialDirectory(const std::string& directory);
 
 // Key and certificate that sign receipts and records. Errors as PrivateKey::Load.
@@ -56,8 +60,9 @@ class CertificateAuthority {
   // 30 days, URI spiffe://<federation>/<role>/<id>.
   absl::StatusOr<crypto::Certificate> IssuePeer(const crypto::PublicKey& key, Role role, const std::string& id,
                                                 const std::string& name) const;
-  // 90 days, URI spiffe://<federation>/coordinator and all ServerNames.
-  absl::StatusOr<crypto::Certificate> IssueServer(const crypto::PublicKey& key, const Federation& federation) const;
+  // 90 days, all ServerNames and the URI spiffe://<federation>/coordinator for the main port, .../enrol for the other.
+  absl::StatusOr<crypto::Certificate> IssueServer(const crypto::PublicKey& key, const Federation& federation,
+                                                  rpc::Listener listener) const;
   absl::StatusOr<crypto::Certificate> IssueReceipt(const crypto::PublicKey& key) const;
 
  private:

@@ -13,7 +13,8 @@ absl::StatusOr<bool> NeedsRenewal(const crypto::CredentialDirectory& directory, 
   if (absl::IsNotFound(credential.status()) || absl::IsInvalidArgument(credential.status())) return true;
   TRB_RETURN_IF_ERROR(credential.status());
   if (credential->ca.sha256() != authority.sha256()) return true;
-  return now >= crypto::RenewalDue(credential->certificate);
+  // Not valid yet: it was issued while the clock was ahead.
+  return now >= crypto::RenewalDue(credential->certificate) || now < credential->certificate.not_before();
 }
 
 }  // namespace
@@ -27,20 +28,25 @@ CertificateRenewal::CertificateRenewal(std::string directory, Federation federat
       clock_(clock) {}
 
 absl::Status CertificateRenewal::Tick() {
-  const absl::Status server = RenewServer();
+  const absl::Status server = RenewServer(rpc::Listener::kMain);
+  const absl::Status enrolment = RenewServer(rpc::Listener::kEnrolment);
   const absl::Status local = RenewOperator();
-  return server.ok() ? Annotate(local, "renew the local operator's certificate")
-                     : Annotate(server, "renew the server's certificate");
+  TRB_RETURN_IF_ERROR(Annotate(server, "renew the server's certificate"));
+  TRB_RETURN_IF_ERROR(Annotate(enrolment, "renew the enrolment port's certificate"));
+  return Annotate(local, "renew the local operator's certificate");
 }
 
-absl::Status CertificateRenewal::RenewServer() {
-  crypto::CredentialDirectory directory = ServerCredentialDirectory(directory_);
+absl::Status CertificateRenewal::RenewServer(rpc::Listener listener) {
+  const bool main = listener == rpc::Listener::kMain;
+  crypto::CredentialDirectory directory =
+      main ? ServerCredentialDirectory(directory_) : EnrolCredentialDirectory(directory_);
   TRB_ASSIGN_OR_RETURN(const bool due, NeedsRenewal(directory, authority_.certificate(), clock_.Now()));
   if (!due) return absl::OkStatus();
   TRB_ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::Generate());
-  TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate, authority_.IssueServer(key.public_key(), federation_));
+  TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate,
+                       authority_.IssueServer(key.public_key(), federation_, listener));
   TRB_RETURN_IF_ERROR(directory.Install({key, certificate, authority_.certificate()}));
-  Log(LogLevel::kInfo, "certificate_issued", {{"role", "server"}, {"sha256", certificate.sha256()}});
+  Log(LogLevel::kInfo, "certificate_issued", {{"role", main ? "server" : "enrol"}, {"sha256", certificate.sha256()}});
   return absl::OkStatus();
 }
 

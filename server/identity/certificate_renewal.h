@@ -1,5 +1,5 @@
-// Keeps the coordinator's own certificates fresh: the server's and the local operator's, with new keys, without a
-// restart (credentials watch their directories). Not thread-safe: one thread calls Tick.
+// Keeps the coordinator's own certificates fresh: those of the two ports and the local operator's, with new keys,
+// without a restart (credentials watch their directories). Not thread-safe: one thread calls Tick.
 #ifndef TRIBUTARY_SERVER_IDENTITY_CERTIFICATE_RENEWAL_H_
 #define TRIBUTARY_SERVER_IDENTITY_CERTIFICATE_RENEWAL_H_
 
@@ -23,7 +23,7 @@ class CertificateRenewal {
   absl::Status Tick();
 
  private:
-  absl::Status RenewServer();
+  absl::Status RenewServer(rpc::Listener listener);
   absl::Status RenewOperator();
 
   const std::string directory_;

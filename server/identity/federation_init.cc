@@ -77,7 +77,7 @@ absl::StatusOr<Federation> InitFederation(const std::string& directory, Federati
   TRB_ASSIGN_OR_RETURN(const auto authority, CertificateAuthority::Create(directory, wanted.id, clock, random));
   TRB_RETURN_IF_ERROR(MakeReceiptSigner(directory, *authority));
   TRB_RETURN_IF_ERROR(MakeLocalOperator(directory, wanted, store, *authority, clock, random));
-  // The server's certificate is the one that the renewal finds missing.
+  // The certificates of the two ports are those that the renewal finds missing.
   TRB_RETURN_IF_ERROR(CertificateRenewal(directory, wanted, *authority, store, clock).Tick());
   TRB_RETURN_IF_ERROR(StoreFederation(directory, wanted));
   return wanted;

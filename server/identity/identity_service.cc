@@ -2,10 +2,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/logging.h"
 #include "common/crypto/certificate_request.h"
 #include "common/crypto/digest.h"
 #include "common/crypto/invitation.h"
 #include "common/rpc/limits.h"
+#include "common/rpc/peer_check.h"
 #include "server/identity/invite_request.h"
 #include "server/identity/permissions.h"
 
@@ -28,8 +30,18 @@ absl::Status CheckGood(const Known& known, int64_t now_unix_ms) {
     return absl::UnauthenticatedError("this certificate was replaced by a newer one");
   if (certificate.state == CertificateState::kRevoked)
     return absl::UnauthenticatedError("this certificate is revoked: ask the operator for an invitation");
+  const auto clocks = [now_unix_ms](int64_t date_unix_ms) {
+    return absl::StrCat(rpc::DateText(absl::FromUnixMillis(date_unix_ms)), ", and the coordinator's clock says ",
+                        rpc::DateText(absl::FromUnixMillis(now_unix_ms)));
+  };
   if (now_unix_ms >= certificate.not_after_unix_ms)
-    return absl::UnauthenticatedError("this certificate has expired: ask the operator for an invitation");
+    return absl::UnauthenticatedError(absl::StrCat("this certificate has expired at ",
+                                                   clocks(certificate.not_after_unix_ms),
+                                                   ": ask the operator for an invitation, or to set that clock"));
+  if (now_unix_ms < certificate.not_before_unix_ms)
+    return absl::UnauthenticatedError(absl::StrCat("this certificate is not valid before ",
+                                                   clocks(certificate.not_before_unix_ms),
+                                                   ": ask the operator to set that clock"));
   return absl::OkStatus();
 }
 
@@ -73,7 +85,7 @@ absl::Status OutcomeStatus(EnrolOutcome outcome) {
 }  // namespace
 
 std::string Principal::Actor() const {
-  if (role == Role::kStranger) return "stranger";
+  if (role == Role::kStranger) return name.empty() ? "stranger" : absl::StrCat("stranger/", name);
   return absl::StrCat(is_client() ? "client/" : "operator/", name);
 }
 
@@ -82,33 +94,54 @@ IdentityService::IdentityService(Options options)
   TRB_CHECK(options_.store != nullptr && options_.authority != nullptr && options_.endpoints != nullptr);
 }
 
-void IdentityService::Audit(const std::string& actor, std::string_view action, const std::string& subject,
-                            std::string_view outcome) const {
-  if (options_.audit == nullptr) return;
+absl::Status IdentityService::Audit(const Principal& by, std::string_view action, const std::string& subject,
+                                    std::string_view outcome) const {
+  if (options_.audit == nullptr) return absl::OkStatus();
   v1::AuditEntry entry;
   entry.set_time_unix_ms(options_.clock->NowUnixMillis());
-  entry.set_actor(actor);
+  entry.set_actor(by.Actor());
+  entry.set_certificate_sha256(by.certificate_sha256);
   entry.set_action(std::string(action));
   entry.set_subject(subject);
   entry.set_outcome(std::string(outcome));
-  options_.audit(entry);
+  return options_.audit(entry);
+}
+
+void IdentityService::AuditRefusal(const Principal& by, std::string_view action, const std::string& subject,
+                                   const absl::Status& why) const {
+  const absl::Status written = Audit(by, action, subject, absl::StrCat("refused: ", std::string(why.message())));
+  if (!written.ok()) Log(LogLevel::kError, "audit_failed", {{"action", action}, {"reason", written.ToString()}});
 }
 
 absl::StatusOr<Principal> IdentityService::Authorize(rpc::Listener listener, std::string_view method,
-                                                     std::string_view peer_certificate_pem) {
+                                                     std::string_view peer_certificate_pem,
+                                                     const std::string& address) {
+  Principal who;
+  who.name = address;
+  absl::StatusOr<Principal> caller = Judge(listener, method, peer_certificate_pem, &who);
+  if (absl::IsUnauthenticated(caller.status()) || absl::IsPermissionDenied(caller.status()))
+    AuditRefusal(who, "call", std::string(method), caller.status());
+  return caller;
+}
+
+absl::StatusOr<Principal> IdentityService::Judge(rpc::Listener listener, std::string_view method,
+                                                 std::string_view peer_certificate_pem, Principal* who) {
   if (peer_certificate_pem.empty()) {
     if (IsAllowed(listener, method, Caller::kStranger)) return Principal{};
     return absl::UnauthenticatedError("a certificate of this federation is needed");
   }
   const auto certificate = crypto::Certificate::FromPem(peer_certificate_pem);
   if (!certificate.ok()) return absl::UnauthenticatedError("the certificate cannot be read");
+  who->certificate_sha256 = certificate->sha256();
   const absl::StatusOr<Known> known = options_.store->FindCertificate(certificate->sha256());
   if (absl::IsNotFound(known.status()))
     return absl::UnauthenticatedError("this certificate was never issued by this coordinator");
   TRB_RETURN_IF_ERROR(known.status());
+  const bool client = known->subject.role == Role::kClient;
+  *who = {client ? Principal::Role::kClient : Principal::Role::kOperator, known->subject.id, known->subject.name,
+          certificate->sha256()};
   const int64_t now = options_.clock->NowUnixMillis();
   TRB_RETURN_IF_ERROR(CheckGood(*known, now));
-  const bool client = known->subject.role == Role::kClient;
   if (!IsAllowed(listener, method, client ? Caller::kClient : Caller::kOperator))
     return absl::PermissionDeniedError(absl::StrCat(client ? "a client" : "an operator", " may not call this"));
   if (known->certificate.first_used_unix_ms == 0) {
@@ -116,20 +149,22 @@ absl::StatusOr<Principal> IdentityService::Authorize(rpc::Listener listener, std
     if (absl::IsFailedPrecondition(marked)) return absl::UnauthenticatedError("this identity has just been revoked");
     TRB_RETURN_IF_ERROR(marked);
   }
-  return Principal{client ? Principal::Role::kClient : Principal::Role::kOperator, known->subject.id,
-                   known->subject.name, certificate->sha256()};
+  return *who;
 }
 
 absl::StatusOr<v1::Invitation> IdentityService::Invite(const v1::InviteRequest& request, const Principal& by) {
-  TRB_RETURN_IF_ERROR(ValidateInvite(request, options_.max_invitation_life));
+  const std::string action = absl::StrCat(std::string(RoleName(InvitedRole(request))), ".invite");
+  if (const absl::Status valid = ValidateInvite(request, options_.max_invitation_life); !valid.ok()) {
+    AuditRefusal(by, action, EscapeForLog(request.name(), 64), valid);
+    return valid;
+  }
   if (!request.request_id().empty()) {
     const MutexLock lock(&mu_);
     for (const auto& [id, answer] : answered_)
       if (id == request.request_id() && answer.name() == request.name()) return answer;
   }
   auto made = MakeInvitation(request, by);
-  Audit(by.Actor(), absl::StrCat(std::string(RoleName(InvitedRole(request))), ".invite"), request.name(),
-        made.ok() ? "ok" : absl::StrCat("refused: ", std::string(made.status().message())));
+  if (!made.ok()) AuditRefusal(by, action, request.name(), made.status());
   if (made.ok() && !request.request_id().empty()) {
     const MutexLock lock(&mu_);
     answered_.emplace_back(request.request_id(), *made);
@@ -163,7 +198,12 @@ absl::StatusOr<v1::Invitation> IdentityService::MakeInvitation(const v1::InviteR
   stored.invitation.expires_unix_ms = absl::ToUnixMillis(token.expires);
   stored.labels.insert(request.labels().begin(), request.labels().end());
   stored.replace = request.replace();
-  TRB_ASSIGN_OR_RETURN(const InviteResult result, options_.store->AddInvitation(stored));
+  InviteResult result;
+  const absl::Status done = options_.store->Together([&]() -> absl::Status {
+    TRB_ASSIGN_OR_RETURN(result, options_.store->AddInvitation(stored));
+    return Audit(by, absl::StrCat(std::string(RoleName(role)), ".invite"), request.name(), "ok");
+  });
+  TRB_RETURN_IF_ERROR(done);
   if (result.ended_sessions) Ended(role, result.subject_id, absl::StrCat("replaced by ", by.Actor()));
 
   v1::Invitation out;
@@ -176,7 +216,7 @@ absl::StatusOr<v1::Invitation> IdentityService::MakeInvitation(const v1::InviteR
 }
 
 absl::StatusOr<IdentityService::Enrolled> IdentityService::TryEnrol(const v1::EnrolRequest& request,
-                                                                    std::string* subject) {
+                                                                    const Principal& by, std::string* subject) {
   if (request.secret().size() != kSecretBytes || request.version().size() > 64) return Refused("malformed request");
   const auto invitation = options_.store->GetInvitation(request.token_id());
   if (absl::IsNotFound(invitation.status())) return Refused("unknown invitation");
@@ -191,8 +231,13 @@ absl::StatusOr<IdentityService::Enrolled> IdentityService::TryEnrol(const v1::En
       options_.authority->IssuePeer(csr->public_key, invitation->role, invitation->subject_id, invitation->name));
   const CertificateRow row =
       ToRow(certificate, invitation->role, invitation->subject_id, csr->sha256, options_.clock->NowUnixMillis());
-  TRB_ASSIGN_OR_RETURN(EnrolResult result, options_.store->Enrol(invitation->token_id, row));
-  TRB_RETURN_IF_ERROR(OutcomeStatus(result.outcome));
+  EnrolResult result;
+  const absl::Status done = options_.store->Together([&]() -> absl::Status {
+    TRB_ASSIGN_OR_RETURN(result, options_.store->Enrol(invitation->token_id, row));
+    TRB_RETURN_IF_ERROR(OutcomeStatus(result.outcome));
+    return Audit(by, "enrol", invitation->name, "ok");
+  });
+  TRB_RETURN_IF_ERROR(done);
   return Enrolled{std::move(result.certificate), invitation->name};
 }
 
@@ -202,14 +247,13 @@ absl::StatusOr<v1::EnrolResponse> IdentityService::Enrol(const v1::EnrolRequest&
                                                       ", the caller ", request.protocol_version(),
                                                       ": install the version that fits"));
   std::string subject = EscapeForLog(request.token_id(), 64);
-  const auto enrolled = TryEnrol(request, &subject);
-  const std::string actor = absl::StrCat("stranger/", address);
+  const Principal stranger{Principal::Role::kStranger, "", address, ""};
+  const auto enrolled = TryEnrol(request, stranger, &subject);
   if (!enrolled.ok()) {
-    Audit(actor, "enrol", subject, absl::StrCat("refused: ", std::string(enrolled.status().message())));
+    AuditRefusal(stranger, "enrol", subject, enrolled.status());
     if (absl::IsPermissionDenied(enrolled.status())) return absl::PermissionDeniedError(kRefusal);
     return enrolled.status();
   }
-  Audit(actor, "enrol", subject, "ok");
   v1::EnrolResponse out;
   out.set_certificate_pem(enrolled->certificate.pem);
   out.set_ca_certificate_pem(options_.authority->certificate().pem());
@@ -222,20 +266,26 @@ absl::StatusOr<v1::EnrolResponse> IdentityService::Enrol(const v1::EnrolRequest&
 
 absl::StatusOr<v1::RenewResponse> IdentityService::Renew(const v1::RenewRequest& request, const Principal& by) {
   const Role role = by.is_client() ? Role::kClient : Role::kOperator;
-  TRB_ASSIGN_OR_RETURN(const crypto::CertificateRequest csr, crypto::ParseRequest(request.csr_pem()));
+  const absl::StatusOr<crypto::CertificateRequest> csr = crypto::ParseRequest(request.csr_pem());
+  if (!csr.ok()) {
+    AuditRefusal(by, "renew", by.name, csr.status());
+    return csr.status();
+  }
   if (!renewals_.Take(by.id)) return absl::ResourceExhaustedError("renewed too often: try again later");
   TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate,
-                       options_.authority->IssuePeer(csr.public_key, role, by.id, by.name));
-  const auto row = options_.store->Renew(by.certificate_sha256,
-                                         ToRow(certificate, role, by.id, csr.sha256, options_.clock->NowUnixMillis()));
-  if (absl::IsFailedPrecondition(row.status())) {
-    Audit(by.Actor(), "renew", by.name, "refused: no longer active");
+                       options_.authority->IssuePeer(csr->public_key, role, by.id, by.name));
+  CertificateRow row = ToRow(certificate, role, by.id, csr->sha256, options_.clock->NowUnixMillis());
+  const absl::Status renewed = options_.store->Together([&]() -> absl::Status {
+    TRB_ASSIGN_OR_RETURN(row, options_.store->Renew(by.certificate_sha256, row));
+    return Audit(by, "renew", by.name, "ok");
+  });
+  if (absl::IsFailedPrecondition(renewed)) {
+    AuditRefusal(by, "renew", by.name, absl::FailedPreconditionError("no longer active"));
     return absl::UnauthenticatedError("this identity is no longer active: ask the operator for an invitation");
   }
-  TRB_RETURN_IF_ERROR(row.status());
-  Audit(by.Actor(), "renew", by.name, "ok");
+  TRB_RETURN_IF_ERROR(renewed);
   v1::RenewResponse out;
-  out.set_certificate_pem(row->pem);
+  out.set_certificate_pem(row.pem);
   out.set_ca_certificate_pem(options_.authority->certificate().pem());
   return out;
 }
@@ -244,11 +294,14 @@ absl::StatusOr<Subject> IdentityService::Revoke(Role role, const std::string& na
   const std::string action = absl::StrCat(std::string(RoleName(role)), ".revoke");
   auto subject = options_.store->GetSubject(role, name);
   if (!subject.ok()) {
-    Audit(by.Actor(), action, EscapeForLog(name, 64), "refused: no such name");
+    AuditRefusal(by, action, EscapeForLog(name, 64), absl::NotFoundError("no such name"));
     return subject.status();
   }
-  TRB_RETURN_IF_ERROR(options_.store->Revoke(role, subject->id, options_.clock->NowUnixMillis()).status());
-  Audit(by.Actor(), action, name, "ok");
+  const absl::Status done = options_.store->Together([&]() -> absl::Status {
+    TRB_RETURN_IF_ERROR(options_.store->Revoke(role, subject->id, options_.clock->NowUnixMillis()).status());
+    return Audit(by, action, name, "ok");
+  });
+  TRB_RETURN_IF_ERROR(done);
   // Also when it was revoked before: a repeated call mends a cut that was missed.
   Ended(role, subject->id, absl::StrCat("revoked by ", by.Actor()));
   return options_.store->GetSubjectById(role, subject->id);

@@ -32,12 +32,12 @@ namespace tributary::identity {
 struct Principal {
   enum class Role { kStranger, kClient, kOperator };
   Role role = Role::kStranger;
-  std::string id, name;            // empty for a stranger
+  std::string id, name;            // a stranger has no id; its name is its address, where that is known
   std::string certificate_sha256;  // shown in this call
 
   bool is_client() const { return role == Role::kClient; }
   bool is_operator() const { return role == Role::kOperator; }
-  // "client/NAME", "operator/NAME" or "stranger", as the audit spells actors.
+  // "client/NAME", "operator/NAME", "stranger/ADDRESS" or "stranger", as the audit spells actors.
   std::string Actor() const;
 };
 
@@ -55,7 +55,9 @@ class IdentityService {
     crypto::SecureRandom* random = &crypto::SecureRandom::System();
     std::string federation;  // id
     std::function<Endpoints()> endpoints;
-    std::function<void(const v1::AuditEntry&)> audit;  // sequence 0; must not fail loudly
+    // Sequence 0. Of an action that was done it is called inside IdentityStore::Together: when it fails, the action has
+    // not happened.
+    std::function<absl::Status(const v1::AuditEntry&)> audit;
     // Live streams of this client or operator must end now, and a client's tasks be dropped: revoked or replaced.
     std::function<void(Role role, const std::string& id, const std::string& reason)> on_ended;
     absl::Duration default_invitation_life = absl::Hours(24);
@@ -70,9 +72,10 @@ class IdentityService {
   // ---- the choke point: call it first in every RPC, with the PEM that TLS verified (empty: none shown).
   //   UNAUTHENTICATED    no certificate, unknown, expired, superseded or revoked; the caller's identity is gone
   //   PERMISSION_DENIED  known, but this role may not call this method on this listener
-  // The first use of a renewed certificate ends its predecessors here.
+  // The first use of a renewed certificate ends its predecessors here. A refusal leaves its row in the audit, which is
+  // what `address` is for.
   absl::StatusOr<Principal> Authorize(rpc::Listener listener, std::string_view method,
-                                      std::string_view peer_certificate_pem);
+                                      std::string_view peer_certificate_pem, const std::string& address = "");
 
   // ---- operators
   // INVALID_ARGUMENT lists every bad field; ALREADY_EXISTS says how to bring the name back. The same request_id with
@@ -110,11 +113,17 @@ class IdentityService {
     std::string name;
   };
   // PERMISSION_DENIED carries the reason for the audit; `subject` becomes the name once the token is known.
-  absl::StatusOr<Enrolled> TryEnrol(const v1::EnrolRequest& request, std::string* subject);
+  absl::StatusOr<Enrolled> TryEnrol(const v1::EnrolRequest& request, const Principal& by, std::string* subject);
   absl::StatusOr<v1::Invitation> MakeInvitation(const v1::InviteRequest& request, const Principal& by);
   absl::StatusOr<Subject> Revoke(Role role, const std::string& name, const Principal& by);
-  void Audit(const std::string& actor, std::string_view action, const std::string& subject,
-             std::string_view outcome) const;
+  // Authorize without its row in the audit. `who` becomes what is known of the caller, also when it is refused.
+  absl::StatusOr<Principal> Judge(rpc::Listener listener, std::string_view method,
+                                  std::string_view peer_certificate_pem, Principal* who);
+  absl::Status Audit(const Principal& by, std::string_view action, const std::string& subject,
+                     std::string_view outcome) const;
+  // Of a refusal: it stands whether its row could be written or not.
+  void AuditRefusal(const Principal& by, std::string_view action, const std::string& subject,
+                    const absl::Status& why) const;
 
   // Tells whom it concerns that the identity is over.
   void Ended(Role role, const std::string& id, const std::string& reason) const;

@@ -9,6 +9,7 @@
 #define TRIBUTARY_SERVER_IDENTITY_IDENTITY_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -109,6 +110,10 @@ absl::Status NoSuchSubject(Role role, std::string_view id_or_name);
 class IdentityStore {
  public:
   virtual ~IdentityStore() = default;
+
+  // Runs `work`; the mutations that it calls here, and what it writes to the same database, happen together or not at
+  // all: not when it returns an error. An action and its row in the audit.
+  virtual absl::Status Together(const std::function<absl::Status()>& work) = 0;
 
   // ---- invitations
   // Makes or re-invites the subject and voids its other invitations. Without `replace` an active or revoked

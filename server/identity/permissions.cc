@@ -32,6 +32,8 @@ constexpr Permission kPermissions[] = {
     {kMain, "/tributary.v1.OperatorService/ExportModel", kOperator},
     {kMain, "/tributary.v1.OperatorService/PutModel", kOperator},
     {kMain, "/tributary.v1.OperatorService/VerifyHistory", kOperator},
+    {kMain, "/tributary.v1.OperatorService/ExportHistory", kOperator},
+    {kMain, "/tributary.v1.OperatorService/ReplayHistory", kOperator},
     {kMain, "/tributary.v1.OperatorService/ListAudit", kOperator},
 };
 

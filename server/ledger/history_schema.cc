@@ -214,4 +214,25 @@ CREATE TRIGGER authorities_frozen_delete BEFORE DELETE ON authorities
 BEGIN SELECT RAISE(ABORT, 'authorities are never deleted'); END;
 )sql";
 
+// The audit becomes a chain, and each round that is closed from now on names its newest row (bodies of version 2). The
+// digests of the rows that are there are made by ChainAudit, then kAuditFrozenSchema closes the table again.
+const std::string_view kAuditChainSchema = R"sql(
+DROP TRIGGER audit_frozen_update;
+ALTER TABLE audit ADD COLUMN certificate_sha256 TEXT NOT NULL DEFAULT '';  -- the actor's, where it has one
+ALTER TABLE audit ADD COLUMN previous_sha256 TEXT NOT NULL DEFAULT '';     -- entry_sha256 of the row before
+ALTER TABLE audit ADD COLUMN entry_sha256 TEXT NOT NULL DEFAULT '';        -- of this row: common/history/audit_chain.h
+ALTER TABLE rounds ADD COLUMN audit_sha256 TEXT NOT NULL DEFAULT '';       -- newest row of the audit when it was closed
+)sql";
+
+const std::string_view kAuditFrozenSchema = R"sql(
+CREATE UNIQUE INDEX audit_by_digest ON audit (entry_sha256);
+CREATE INDEX audit_run_ends ON audit (subject, sequence) WHERE action = 'run.end';
+CREATE TRIGGER audit_frozen_update BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit is never changed'); END;
+CREATE TRIGGER audit_chained_insert BEFORE INSERT ON audit
+WHEN NEW.previous_sha256 IS NOT (SELECT entry_sha256 FROM audit ORDER BY sequence DESC LIMIT 1)
+  AND EXISTS (SELECT 1 FROM audit)
+BEGIN SELECT RAISE(ABORT, 'a row of the audit follows the newest one'); END;
+)sql";
+
 }  // namespace tributary::ledger

@@ -1,5 +1,6 @@
-// Schemas 2 and 3 of ledger.db: runs, rounds, contributions, updates, records, and what else happened; then the
-// authorities that the runs name. Documented for people who run SQL on it in docs/reference/database.md.
+// Schemas 2 to 4 of ledger.db: runs, rounds, contributions, updates, records, and what else happened; then the
+// authorities that the runs name; then the chain of the audit. Documented for people who run SQL on it in
+// docs/reference/database.md.
 #ifndef TRIBUTARY_SERVER_LEDGER_HISTORY_SCHEMA_H_
 #define TRIBUTARY_SERVER_LEDGER_HISTORY_SCHEMA_H_
 
@@ -9,6 +10,8 @@ namespace tributary::ledger {
 
 extern const std::string_view kHistorySchema;
 extern const std::string_view kAuthoritiesSchema;
+extern const std::string_view kAuditChainSchema;   // the columns; then the rows that are there are chained
+extern const std::string_view kAuditFrozenSchema;  // what guards them from then on
 
 }  // namespace tributary::ledger
 

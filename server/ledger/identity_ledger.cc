@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/ledger/audit_ledger.h"
 
 namespace tributary::ledger {
 namespace {
@@ -101,8 +102,14 @@ class IdentityLedger final : public identity::IdentityStore {
  public:
   explicit IdentityLedger(Database& database) : db_(database) {}
 
-  absl::StatusOr<InviteResult> AddInvitation(const NewInvitation& invitation) override {
+  absl::Status Together(const std::function<absl::Status()>& work) override {
     TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db_));
+    TRB_RETURN_IF_ERROR(work());
+    return transaction->Commit();
+  }
+
+  absl::StatusOr<InviteResult> AddInvitation(const NewInvitation& invitation) override {
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
     TRB_ASSIGN_OR_RETURN(const InviteResult result, PrepareSubject(invitation));
     const InvitationRow& row = invitation.invitation;
     TRB_RETURN_IF_ERROR(VoidInvitations(row.role, result.subject_id));
@@ -141,7 +148,7 @@ class IdentityLedger final : public identity::IdentityStore {
   }
 
   absl::StatusOr<EnrolResult> Enrol(const std::string& token_id, const CertificateRow& certificate) override {
-    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db_));
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
     const auto invitation = GetInvitation(token_id);
     if (absl::IsNotFound(invitation.status())) return EnrolResult{EnrolOutcome::kUnknown, {}};
     TRB_RETURN_IF_ERROR(invitation.status());
@@ -149,6 +156,7 @@ class IdentityLedger final : public identity::IdentityStore {
         identity::JudgeInvitation(*invitation, certificate.request_sha256, certificate.issued_unix_ms);
     if (outcome == EnrolOutcome::kRepeated) {
       TRB_ASSIGN_OR_RETURN(Known known, Find(invitation->used_certificate_sha256));
+      TRB_RETURN_IF_ERROR(transaction->Commit());
       return EnrolResult{outcome, std::move(known.certificate)};
     }
     if (outcome != EnrolOutcome::kEnrolled) return EnrolResult{outcome, {}};
@@ -175,7 +183,7 @@ class IdentityLedger final : public identity::IdentityStore {
   }
 
   absl::Status MarkUsed(const std::string& sha256, int64_t now_unix_ms) override {
-    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db_));
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
     TRB_ASSIGN_OR_RETURN(const Known known, Find(sha256));
     TRB_RETURN_IF_ERROR(CheckActive(known));
     if (known.certificate.first_used_unix_ms != 0) return absl::OkStatus();
@@ -190,7 +198,7 @@ class IdentityLedger final : public identity::IdentityStore {
   }
 
   absl::StatusOr<CertificateRow> Renew(const std::string& old_sha256, const CertificateRow& renewed) override {
-    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db_));
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
     TRB_ASSIGN_OR_RETURN(const Known old, Find(old_sha256));
     TRB_RETURN_IF_ERROR(CheckActive(old));
     if (old.subject.role != renewed.role || old.subject.id != renewed.subject_id)
@@ -200,14 +208,13 @@ class IdentityLedger final : public identity::IdentityStore {
         const bool repeated,
         ReadOneCertificate(absl::StrCat("request_sha256 = ?1 AND ", NamesOf(renewed.role).column, " = ?2"),
                            {renewed.request_sha256, renewed.subject_id}, &existing));
-    if (repeated) return existing;
-    TRB_RETURN_IF_ERROR(InsertCertificate(renewed));
+    if (!repeated) TRB_RETURN_IF_ERROR(InsertCertificate(renewed));
     TRB_RETURN_IF_ERROR(transaction->Commit());
-    return renewed;
+    return repeated ? existing : renewed;
   }
 
   absl::StatusOr<std::string> PutOperator(const Subject& subject, const CertificateRow& certificate) override {
-    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db_));
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
     CertificateRow row = certificate;
     const auto existing = ReadSubject(Role::kOperator, "name", subject.name);
     if (existing.ok()) {
@@ -222,6 +229,7 @@ class IdentityLedger final : public identity::IdentityStore {
           InsertSubject(Role::kOperator, subject.id, subject.name, SubjectState::kActive, subject.created_unix_ms));
     }
     TRB_RETURN_IF_ERROR(InsertCertificate(row));
+    TRB_RETURN_IF_ERROR(AuditOwn(subject.name, row));
     TRB_RETURN_IF_ERROR(transaction->Commit());
     return row.subject_id;
   }
@@ -252,7 +260,7 @@ class IdentityLedger final : public identity::IdentityStore {
   }
 
   absl::StatusOr<bool> Revoke(Role role, const std::string& id, int64_t now_unix_ms) override {
-    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(db_));
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
     TRB_RETURN_IF_ERROR(ReadSubject(role, "id", id).status());
     TRB_ASSIGN_OR_RETURN(
         const int64_t changed,
@@ -293,6 +301,17 @@ class IdentityLedger final : public identity::IdentityStore {
     if (known.subject.state != SubjectState::kActive)
       return absl::FailedPreconditionError("the identity is no longer active");
     return absl::OkStatus();
+  }
+
+  // The certificate that the coordinator gives to the operator of its own host.
+  absl::Status AuditOwn(const std::string& name, const CertificateRow& certificate) {
+    v1::AuditEntry entry;
+    entry.set_time_unix_ms(certificate.issued_unix_ms);
+    entry.set_actor("coordinator");
+    entry.set_action("operator.certificate");
+    entry.set_subject(name);
+    entry.set_outcome("ok");
+    return AppendAudit(db_, entry);
   }
 
   // The subject of an invitation: new, invited again, or brought back.

@@ -10,6 +10,7 @@
 #include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 #include "common/base/logging.h"
+#include "server/ledger/audit_ledger.h"
 #include "server/ledger/history_schema.h"
 #include "server/ledger/identity_schema.h"
 #include "server/ledger/ledger_store.h"
@@ -44,10 +45,11 @@ absl::Status KeepCopy(storage::Database& database, const std::string& directory,
 }  // namespace
 
 std::span<const storage::Migration> LedgerMigrations() {
-  static const std::array<storage::Migration, 3> migrations = {{
+  static const std::array<storage::Migration, 4> migrations = {{
       {1, "identity", kIdentityMigrationSql},
       {2, "history", kHistorySchema},
       {3, "authorities", kAuthoritiesSchema},
+      {4, "audit chain", kAuditChainSchema, &ChainAudit},
   }};
   return migrations;
 }

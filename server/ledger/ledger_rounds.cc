@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "server/ledger/best_round.h"
+#include "common/history/best_round.h"
 #include "server/ledger/history.h"
 #include "server/ledger/ledger_rows.h"
 #include "server/ledger/ledger_store.h"
@@ -17,6 +17,9 @@ using rounds::RunRow;
 using storage::Args;
 using storage::Database;
 using storage::Transaction;
+
+// Every round that is closed names the newest row of the audit: what goes before it is sealed with the record.
+constexpr const char* kAuditHead = "ifnull((SELECT entry_sha256 FROM audit ORDER BY sequence DESC LIMIT 1), '')";
 
 constexpr const char* kOpenRound = "WHERE run_id = ?1 AND state NOT IN ('committed', 'abandoned')";
 
@@ -53,21 +56,23 @@ absl::Status InsertInvitee(Database& database, const std::string& run, uint64_t 
 
 absl::Status WriteEvaluation(Database& database, const std::string& run, uint64_t round,
                              const rounds::RoundEvaluation& evaluation, const RoundTimes& times, int64_t now_unix_ms) {
-  return Advance(database, run, round, "committed",
-                 "UPDATE rounds SET state = 'committed', reason = ?3, test_loss = ?4, test_accuracy = ?5, "
-                 "test_f1 = ?6, test_precision = ?7, test_recall = ?8, evaluate_ms = ?9, "
-                 "select_ms = max(select_ms, ?10), train_ms = max(train_ms, ?11), total_ms = ?12, overhead_ms = ?13, "
-                 "closed_unix_ms = ?14 WHERE run_id = ?1 AND round = ?2 AND state = 'evaluating'",
-                 {run, round, evaluation.failure, evaluation.test_loss, evaluation.test_accuracy, evaluation.test_f1,
-                  evaluation.test_precision, evaluation.test_recall, evaluation.evaluate_ms, times.select_ms,
-                  times.train_ms, times.total_ms, times.overhead_ms, now_unix_ms});
+  return Advance(
+      database, run, round, "committed",
+      absl::StrCat("UPDATE rounds SET audit_sha256 = ", kAuditHead,
+                   ", state = 'committed', reason = ?3, test_loss = ?4, test_accuracy = ?5, "
+                   "test_f1 = ?6, test_precision = ?7, test_recall = ?8, evaluate_ms = ?9, "
+                   "select_ms = max(select_ms, ?10), train_ms = max(train_ms, ?11), total_ms = ?12, overhead_ms = ?13, "
+                   "closed_unix_ms = ?14 WHERE run_id = ?1 AND round = ?2 AND state = 'evaluating'"),
+      {run, round, evaluation.failure, evaluation.test_loss, evaluation.test_accuracy, evaluation.test_f1,
+       evaluation.test_precision, evaluation.test_recall, evaluation.evaluate_ms, times.select_ms, times.train_ms,
+       times.total_ms, times.overhead_ms, now_unix_ms});
 }
 
 // Whether the round just committed is the run's best so far.
 absl::StatusOr<bool> IsBest(Database& database, const RunRow& run, const v1::Round& round) {
   if (!run.run.has_best_round()) return true;
   TRB_ASSIGN_OR_RETURN(const RoundRow best, SelectRound(database, run.run.id(), run.run.best_round()));
-  return IsBetterRound(round, best.round);
+  return history::IsBetterRound(round, best.round);
 }
 
 }  // namespace
@@ -205,12 +210,14 @@ absl::Status LedgerStore::AbandonInside(const std::string& run, uint64_t round, 
                                            *why.accepted, " that it was judged by"));
   }
   TRB_RETURN_IF_ERROR(CloseOpenRows(db, run, round, why.open_rows_become, why.reason));
-  TRB_RETURN_IF_ERROR(Advance(db, run, round, "abandoned",
-                              "UPDATE rounds SET state = 'abandoned', reason = ?3, model_sha256 = base_model_sha256, "
-                              "select_ms = max(select_ms, ?4), train_ms = max(train_ms, ?5), total_ms = ?6, "
-                              "overhead_ms = ?7, closed_unix_ms = ?8 WHERE run_id = ?1 AND round = ?2",
-                              {run, round, why.reason, why.times.select_ms, why.times.train_ms, why.times.total_ms,
-                               why.times.overhead_ms, now_unix_ms}));
+  TRB_RETURN_IF_ERROR(
+      Advance(db, run, round, "abandoned",
+              absl::StrCat("UPDATE rounds SET audit_sha256 = ", kAuditHead,
+                           ", state = 'abandoned', reason = ?3, model_sha256 = base_model_sha256, "
+                           "select_ms = max(select_ms, ?4), train_ms = max(train_ms, ?5), total_ms = ?6, "
+                           "overhead_ms = ?7, closed_unix_ms = ?8 WHERE run_id = ?1 AND round = ?2"),
+              {run, round, why.reason, why.times.select_ms, why.times.train_ms, why.times.total_ms,
+               why.times.overhead_ms, now_unix_ms}));
   TRB_ASSIGN_OR_RETURN(const std::string record, AppendRecord(run, round, row.previous_record_sha256));
   return db.Run("UPDATE runs SET head_sha256 = ?2, abandoned_in_a_row = abandoned_in_a_row + 1 WHERE id = ?1",
                 {run, record});

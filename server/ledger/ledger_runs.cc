@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
+#include "server/ledger/audit_ledger.h"
 #include "server/ledger/history.h"
 #include "server/ledger/ledger_rows.h"
 #include "server/ledger/ledger_store.h"
@@ -47,28 +48,45 @@ absl::Status InsertRun(Database& database, const NewRun& run, const v1::RunPlan&
        run.initial_model_sha256, run.now_unix_ms});
 }
 
-// Whose rate an audit row counts against; empty: nobody's, it was an operator or the coordinator itself. Addresses are
-// cheap, so all strangers share one. An enrolment that went well can be repeated by whoever has the invitation, but
-// must not be crowded out by the refused ones.
+// Whose rate an audit row counts against; empty: nobody's, it was an operator or the coordinator itself, or something
+// that was done and has a limit of its own (a client's renewals). Addresses are cheap, so all strangers share one. An
+// enrolment that went well can be repeated by whoever has the invitation, but must not be crowded out by the refused
+// ones. An operator is held to a rate where it is refused at the door: it may be one that was revoked.
 std::string PeerOf(const v1::AuditEntry& entry) {
-  if (absl::StartsWith(entry.actor(), "client/")) return entry.actor();
+  if (absl::StartsWith(entry.actor(), "client/")) return entry.outcome() == "ok" ? "" : entry.actor();
+  if (absl::StartsWith(entry.actor(), "operator/")) return entry.action() == "call" ? entry.actor() : "";
   if (!absl::StartsWith(entry.actor(), "stranger")) return "";
   return entry.outcome() == "ok" ? absl::StrCat("enrolled/", entry.subject()) : "strangers";
 }
 
+// A row in a transaction of its own, or in that of what it tells of.
 absl::Status InsertAudit(Database& database, const v1::AuditEntry& entry) {
-  return database.Run("INSERT INTO audit (time_unix_ms, actor, action, subject, outcome) VALUES (?1, ?2, ?3, ?4, ?5)",
-                      {entry.time_unix_ms(), entry.actor(), entry.action(), entry.subject(), entry.outcome()});
+  TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(database));
+  TRB_RETURN_IF_ERROR(AppendAudit(database, entry));
+  return transaction->Commit();
 }
 
 absl::Status AuditStart(Database& database, const NewRun& run) {
   v1::AuditEntry entry;
   entry.set_time_unix_ms(run.now_unix_ms);
   entry.set_actor(run.actor.empty() ? "coordinator" : run.actor);
+  entry.set_certificate_sha256(run.actor_certificate_sha256);
   entry.set_action("run.start");
   entry.set_subject(run.id);
   entry.set_outcome("ok");
-  return InsertAudit(database, entry);
+  return AppendAudit(database, entry);
+}
+
+// How a run ended, sealed: the run's own row has no digest.
+absl::Status AuditEnd(Database& database, const std::string& run, const std::string& state, const std::string& reason,
+                      int64_t now_unix_ms) {
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(now_unix_ms);
+  entry.set_actor("coordinator");
+  entry.set_action("run.end");
+  entry.set_subject(run);
+  entry.set_outcome(reason.empty() ? state : absl::StrCat(state, ": ", reason));
+  return AppendAudit(database, entry);
 }
 
 // The run that this request made before, if any.
@@ -116,7 +134,7 @@ absl::StatusOr<RunRow> LedgerStore::CreateRun(const NewRun& run) {
     TRB_RETURN_IF_ERROR(db.Run("INSERT INTO requests (request_id, run_id, created_unix_ms) VALUES (?1, ?2, ?3)",
                                {run.request_id, run.id, run.now_unix_ms}));
   }
-  TRB_ASSIGN_OR_RETURN(const std::string genesis, AppendRecord(run.id, 0, std::string(kNoRecord)));
+  TRB_ASSIGN_OR_RETURN(const std::string genesis, AppendRecord(run.id, 0, std::string(history::kNoRecord)));
   TRB_RETURN_IF_ERROR(db.Run("UPDATE runs SET genesis_sha256 = ?2, head_sha256 = ?2 WHERE id = ?1", {run.id, genesis}));
   TRB_RETURN_IF_ERROR(AuditStart(db, run));
   TRB_ASSIGN_OR_RETURN(RunRow row, SelectRun(db, run.id));
@@ -129,7 +147,7 @@ absl::StatusOr<std::string> LedgerStore::AppendRecord(const std::string& run, ui
                                                       const std::string& previous_record) {
   TRB_ASSIGN_OR_RETURN(const std::string body, BuildBody(database(), run, round));
   const std::string body_sha256 = crypto::Sha256Hex(body);
-  const std::string preimage = RecordPreimage(previous_record, body_sha256);
+  const std::string preimage = history::RecordPreimage(previous_record, body_sha256);
   std::string record_sha256 = crypto::Sha256Hex(preimage);
   TRB_ASSIGN_OR_RETURN(const std::string signature, options_.signer.sign(preimage));
   TRB_RETURN_IF_ERROR(database().Run(
@@ -178,6 +196,7 @@ absl::Status LedgerStore::SetRunState(const std::string& id, const std::string& 
       db.Run("UPDATE runs SET state = ?2, reason = ?3, ended_unix_ms = ?4, "
              "stalled_ms = CASE WHEN ?2 = 'stalled' THEN stalled_ms ELSE 0 END WHERE id = ?1",
              {id, state, reason, IsActive(state) ? int64_t{0} : now_unix_ms}));
+  if (!IsActive(state)) TRB_RETURN_IF_ERROR(AuditEnd(db, id, state, reason, now_unix_ms));
   TRB_RETURN_IF_ERROR(transaction->Commit());
   if (!IsActive(state)) TidyUpdates(id, 1, now_unix_ms);
   return absl::OkStatus();
@@ -242,19 +261,10 @@ absl::StatusOr<std::vector<v1::AuditEntry>> LedgerStore::ListAudit(uint64_t limi
   std::vector<v1::AuditEntry> entries;
   const uint64_t most =
       limit == 0 ? kDefaultAuditLimit : std::min<uint64_t>(limit, std::numeric_limits<int32_t>::max());
-  TRB_RETURN_IF_ERROR(database().Query(
-      "SELECT sequence, time_unix_ms, actor, action, subject, outcome FROM audit ORDER BY sequence DESC LIMIT ?1",
-      {most}, [&](const Row& row) {
-        v1::AuditEntry entry;
-        entry.set_sequence(row.Uint(0));
-        entry.set_time_unix_ms(row.Int(1));
-        entry.set_actor(row.Text(2));
-        entry.set_action(row.Text(3));
-        entry.set_subject(row.Text(4));
-        entry.set_outcome(row.Text(5));
-        entries.push_back(std::move(entry));
-        return absl::OkStatus();
-      }));
+  TRB_RETURN_IF_ERROR(SelectAudit(database(), "ORDER BY sequence DESC LIMIT ?1", {most}, [&](v1::AuditEntry entry) {
+    entries.push_back(std::move(entry));
+    return absl::OkStatus();
+  }));
   return entries;
 }
 

@@ -25,7 +25,7 @@
 
 namespace tributary::ledger {
 
-// The whole schema of ledger.db: 1 identity, 2 history, 3 authorities.
+// The whole schema of ledger.db: 1 identity, 2 history, 3 authorities, 4 audit chain.
 std::span<const storage::Migration> LedgerMigrations();
 
 // DIR/ledger.db
@@ -113,6 +113,8 @@ class LedgerStore final : public rounds::RunStore {
                                                                  uint64_t limit);
   // What one client did last, newest first, over all runs.
   absl::StatusOr<std::vector<v1::Contribution>> ListClientContributions(const std::string& client_id, uint64_t limit);
+  // Whether the run's keep_updates lets go of updates by now.
+  absl::StatusOr<bool> LetsGoOfUpdates(const std::string& run);
   // Deletes the update blobs of this run, from this round on, that its keep_updates no longer asks for and that nothing
   // else refers to, and notes each deletion. Called by the store itself as rounds and runs end.
   absl::Status DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);

@@ -136,6 +136,8 @@ absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Create(Options options
   return store;
 }
 
+absl::StatusOr<bool> LedgerStore::LetsGoOfUpdates(const std::string& run) { return LetsGo(database(), run); }
+
 absl::Status LedgerStore::DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
   if (options_.blobs == nullptr) return absl::OkStatus();
   TRB_RETURN_IF_ERROR(NoteUnneeded(database(), run, from_round, now_unix_ms));

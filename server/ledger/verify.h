@@ -1,10 +1,10 @@
-// Recomputes a run's history from what is stored and says where it first does not fit: the chain of records, every
-// column of closed rounds, the signatures of updates, receipts and records, who those certificates were issued to, by
-// whom and for when, that each contribution's figures are the signed ones and its weight the plan's, the sums, and (on
-// request) every byte of every model and update.
+// Recomputes a run's history from what is stored and says where it first does not fit: every column of closed rounds
+// against the records, then the chain of records (common/history/chain_check.h), the run's own row against the chain
+// and the audit, and (on request) every byte of every model and update. Without a run also the audit, row by row.
 //
-// What it cannot see: a coordinator that rewrites everything and signs it anew. Receipts at clients and a remembered
-// head digest (`head`) show that.
+// What it cannot see: a coordinator that rewrites everything and signs it anew; rows cut off at the end of the audit,
+// after the newest closed round, with SQLite's own count of them. Receipts at clients and a remembered head digest
+// (`head`) show that.
 //
 // Threads: safe from any thread. Works beside a running coordinator; a round that is open is not looked at.
 #ifndef TRIBUTARY_SERVER_LEDGER_VERIFY_H_
@@ -22,7 +22,7 @@ namespace tributary::ledger {
 struct VerifyOptions {
   std::string run;    // id; empty: every run, oldest first
   bool blobs = true;  // read and re-hash every model and update
-  std::string head;   // a record digest that someone remembers; must be in a chain that is looked at. Empty: none
+  std::string head;   // of a record or a row of the audit, as someone remembers it: must be there. Empty: none
 };
 
 // The answer holds the first fault, if any: run, round (0 = genesis) and what, in plain words. A status that is not OK

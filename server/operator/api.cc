@@ -59,6 +59,10 @@ class GrpcApi final : public OperatorApi {
   absl::Status WatchRun(const std::string& run, const std::function<bool(const v1::RunEvent&)>& on_event) override;
   absl::StatusOr<ExportedModel> ExportModel(const v1::ExportModelRequest& request) override;
   absl::StatusOr<std::string> PutModel(const v1::ModelHeader& header, const std::string& parameters) override;
+  absl::Status ExportHistory(const v1::ExportHistoryRequest& request,
+                             const std::function<absl::Status(std::string_view)>& sink) override;
+  absl::Status ReplayHistory(const v1::ReplayHistoryRequest& request,
+                             const std::function<void(const v1::ReplayPart&)>& on_part) override;
 
   void Cancel() override {
     MutexLock lock(&mu_);
@@ -131,6 +135,36 @@ absl::StatusOr<ExportedModel> GrpcApi::ExportModel(const v1::ExportModelRequest&
   if (crypto::Sha256Hex(model.parameters) != model.header.model_sha256())
     return absl::DataLossError("the model that arrived does not fit its digest");
   return model;
+}
+
+absl::Status GrpcApi::ExportHistory(const v1::ExportHistoryRequest& request,
+                                    const std::function<absl::Status(std::string_view)>& sink) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kLongTimeout);
+  const std::unique_ptr<grpc::ClientReader<v1::HistoryPart>> reader = stub_->ExportHistory(&context, request);
+  v1::HistoryPart part;
+  absl::Status taken;
+  while (taken.ok() && reader->Read(&part)) taken = sink(part.data());
+  if (!taken.ok()) context.TryCancel();
+  const grpc::Status status = reader->Finish();
+  if (!taken.ok()) return taken;
+  return status.ok() ? absl::OkStatus() : Explain(status);
+}
+
+// Without a deadline: it lasts as long as the run's models take, and shows each as it comes.
+absl::Status GrpcApi::ReplayHistory(const v1::ReplayHistoryRequest& request,
+                                    const std::function<void(const v1::ReplayPart&)>& on_part) {
+  grpc::ClientContext context;
+  if (!SetWatching(&context)) {
+    SetWatching(nullptr);
+    return absl::CancelledError("cancelled");
+  }
+  const std::unique_ptr<grpc::ClientReader<v1::ReplayPart>> reader = stub_->ReplayHistory(&context, request);
+  v1::ReplayPart part;
+  while (reader->Read(&part)) on_part(part);
+  const grpc::Status status = reader->Finish();
+  SetWatching(nullptr);
+  return status.ok() ? absl::OkStatus() : Explain(status);
 }
 
 absl::StatusOr<std::string> GrpcApi::PutModel(const v1::ModelHeader& header, const std::string& parameters) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/base/status.h"
 #include "tributary/v1/operator.pb.h"
@@ -40,8 +41,14 @@ class OperatorApi {
   // Returns the parameters' digest.
   virtual absl::StatusOr<std::string> PutModel(const v1::ModelHeader& header, const std::string& parameters) = 0;
   virtual absl::StatusOr<v1::HistoryVerification> VerifyHistory(const v1::VerifyHistoryRequest& request) = 0;
+  // Calls `sink` with the proof's bytes in order; its error ends the call and is returned.
+  virtual absl::Status ExportHistory(const v1::ExportHistoryRequest& request,
+                                     const std::function<absl::Status(std::string_view)>& sink) = 0;
+  // Calls `on_part` until all is replayed (OK) or Cancel (CANCELLED).
+  virtual absl::Status ReplayHistory(const v1::ReplayHistoryRequest& request,
+                                     const std::function<void(const v1::ReplayPart&)>& on_part) = 0;
   virtual absl::StatusOr<v1::AuditList> ListAudit(uint64_t limit) = 0;
-  // Ends a WatchRun under way.
+  // Ends a WatchRun or ReplayHistory under way.
   virtual void Cancel() = 0;
 };
 

@@ -134,11 +134,22 @@ std::string VerificationTable(const v1::HistoryVerification& v) {
                       v.first_fault().what(), "\n", counts);
 }
 
+std::string ReplayTable(const v1::HistoryReplay& r) {
+  std::string out = absl::StrCat(r.ok() ? "ok: " : "NOT OK: ", r.rounds_equal(), " rounds made once more to the bit, ",
+                                 r.rounds_not_replayable(), " not replayable\n");
+  Table t({"round", "state", "updates", "took", "model", "reason"});
+  for (const v1::ReplayedRound& round : r.rounds()) {
+    t.Add({absl::StrCat(round.round()), round.state(), absl::StrCat(round.updates()), Millis(round.replay_ms()),
+           Short(round.model_sha256()), round.reason()});
+  }
+  return absl::StrCat(t.ToString(), out);
+}
+
 std::string AuditTable(const v1::AuditList& list) {
   Table t({"#", "time", "actor", "action", "subject", "outcome"});
   for (const v1::AuditEntry& e : list.entries())
     t.Add({absl::StrCat(e.sequence()), When(e.time_unix_ms()), e.actor(), e.action(), e.subject(), e.outcome()});
-  return t.ToString();
+  return list.head_sha256().empty() ? t.ToString() : absl::StrCat(t.ToString(), "head ", list.head_sha256(), "\n");
 }
 
 std::string EvaluationTable(const v1::EvaluationDocument& e) {

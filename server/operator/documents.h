@@ -15,6 +15,7 @@ std::string RoundsTable(const v1::RunDocument& document);
 std::string ClientListTable(const v1::ClientList& list);
 std::string ClientTable(const v1::ClientDocument& document);
 std::string VerificationTable(const v1::HistoryVerification& verification);
+std::string ReplayTable(const v1::HistoryReplay& replay);
 std::string AuditTable(const v1::AuditList& list);
 std::string EvaluationTable(const v1::EvaluationDocument& evaluation);
 std::string PredictionTable(const v1::PredictionDocument& predictions);

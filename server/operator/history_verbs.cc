@@ -45,6 +45,7 @@ void AddHistoryVerbs(CLI::App* app, Registry* r) {
   verify->add_option("ID", a->run, "Run id, a unique prefix of it, or the run's name when unique")->required();
   verify->add_flag("--blobs", a->blobs, "Also read and hash every model and update");
   verify->callback([a, r] { r->action = [a, r] { return Verify(*a, r->context); }; });
+  AddProofVerbs(history, r);
   CLI::App* audit = r->Verb(app, "audit", "Who did what, and how it went", "tributary audit list");
   audit->require_subcommand(1);
   auto limit = std::make_shared<uint64_t>(100);

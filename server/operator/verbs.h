@@ -29,13 +29,14 @@ struct Registry {
   CLI::App* Verb(CLI::App* parent, const std::string& name, const std::string& description, const std::string& example);
 };
 
-void AddStatusVerbs(CLI::App* app, Registry* registry);   // status, doctor, join
-void AddRunVerbs(CLI::App* app, Registry* registry);      // run start|list|show|watch|stop|metrics
-void AddClientVerbs(CLI::App* app, Registry* registry);   // client invite|list|show|revoke, operator invite
-void AddModelVerbs(CLI::App* app, Registry* registry);    // model export|eval|predict
-void AddHistoryVerbs(CLI::App* app, Registry* registry);  // history verify, audit list
-void AddSimulateVerb(CLI::App* app, Registry* registry);  // simulate
-void AddDemoVerb(CLI::App* app, Registry* registry);      // demo
+void AddStatusVerbs(CLI::App* app, Registry* registry);     // status, doctor, join
+void AddRunVerbs(CLI::App* app, Registry* registry);        // run start|list|show|watch|stop|metrics
+void AddClientVerbs(CLI::App* app, Registry* registry);     // client invite|list|show|revoke, operator invite
+void AddModelVerbs(CLI::App* app, Registry* registry);      // model export|eval|predict
+void AddHistoryVerbs(CLI::App* app, Registry* registry);    // history verify, audit list, and those of AddProofVerbs
+void AddProofVerbs(CLI::App* history, Registry* registry);  // history export|check|replay
+void AddSimulateVerb(CLI::App* app, Registry* registry);    // simulate
+void AddDemoVerb(CLI::App* app, Registry* registry);        // demo
 
 }  // namespace tributary::op
 

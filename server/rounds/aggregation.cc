@@ -81,31 +81,62 @@ void FillMeans(const std::vector<v1::Contribution>& rows, RoundResult* result) {
   });
 }
 
+RoundSum::RoundSum(const RunSpec& spec, storage::BlobStore* blobs) : spec_(spec), blobs_(*blobs) {}
+
+RoundSum::~RoundSum() = default;
+
+absl::StatusOr<size_t> RoundSum::Add(const std::vector<v1::Contribution>& rows, size_t most,
+                                     const std::function<bool()>& cancelled) {
+  size_t count = 0;
+  for (const v1::Contribution* row : Accepted(rows)) {
+    if (count == most) break;
+    if (added_.contains(row->client())) continue;
+    if (cancelled && cancelled()) return absl::CancelledError("aggregation was interrupted");
+    if (strategy_ == nullptr) {
+      TRB_ASSIGN_OR_RETURN(strategy_, learning::CreateStrategy(spec_.plan.aggregate().strategy(), spec_.parameters()));
+    }
+    if (absl::Status done = AddUpdate(*row, spec_.parameters(), &blobs_, strategy_.get()); !done.ok()) {
+      return Annotate(done, absl::StrCat("update of ", row->client()));
+    }
+    added_.insert(row->client());
+    ++count;
+  }
+  return count;
+}
+
+absl::StatusOr<RoundSum::Model> RoundSum::MakeModel(const std::string& base_model_sha256,
+                                                    const std::vector<v1::Contribution>& rows,
+                                                    const std::function<bool()>& cancelled) {
+  const size_t accepted = Accepted(rows).size();
+  if (accepted == 0) return absl::FailedPreconditionError("no accepted update");
+  TRB_RETURN_IF_ERROR(Add(rows, accepted, cancelled).status());
+  if (added_.size() != accepted) return absl::InternalError("an update was added that is not accepted any more");
+  Model out;
+  {
+    TRB_ASSIGN_OR_RETURN(const std::string bytes, blobs_.Get(base_model_sha256));
+    TRB_ASSIGN_OR_RETURN(out.base, update::DecodeParameters(bytes, spec_.parameters()));
+  }
+  TRB_ASSIGN_OR_RETURN(out.next, strategy_->Finish(out.base, spec_.plan.aggregate().server_learning_rate()));
+  return out;
+}
+
+absl::StatusOr<RoundResult> RoundSum::Finish(const std::string& base_model_sha256,
+                                             const std::vector<v1::Contribution>& rows,
+                                             const std::function<bool()>& cancelled) {
+  TRB_ASSIGN_OR_RETURN(const Model made, MakeModel(base_model_sha256, rows, cancelled));
+  RoundResult result;
+  result.model_norm = DifferenceNorm(made.next, made.base) / spec_.plan.aggregate().server_learning_rate();
+  FillMeans(rows, &result);
+  TRB_FAIL_POINT("round.aggregated");
+  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs_.Put(update::EncodeParameters(made.next)));
+  TRB_FAIL_POINT("round.model_stored");
+  return result;
+}
+
 absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::string& base_model_sha256,
                                            const std::vector<v1::Contribution>& rows, storage::BlobStore* blobs,
                                            const std::function<bool()>& cancelled) {
-  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<learning::AggregationStrategy> strategy,
-                       learning::CreateStrategy(spec.plan.aggregate().strategy(), spec.parameters()));
-  for (const v1::Contribution* row : Accepted(rows)) {
-    if (cancelled && cancelled()) return absl::CancelledError("aggregation was interrupted");
-    if (absl::Status added = AddUpdate(*row, spec.parameters(), blobs, strategy.get()); !added.ok()) {
-      return Annotate(added, absl::StrCat("update of ", row->client()));
-    }
-  }
-  std::vector<float> base, model;
-  {
-    TRB_ASSIGN_OR_RETURN(const std::string bytes, blobs->Get(base_model_sha256));
-    TRB_ASSIGN_OR_RETURN(base, update::DecodeParameters(bytes, spec.parameters()));
-  }
-  const double rate = spec.plan.aggregate().server_learning_rate();
-  TRB_ASSIGN_OR_RETURN(model, strategy->Finish(base, rate));
-  RoundResult result;
-  result.model_norm = DifferenceNorm(model, base) / rate;
-  FillMeans(rows, &result);
-  TRB_FAIL_POINT("round.aggregated");
-  TRB_ASSIGN_OR_RETURN(result.new_model_sha256, blobs->Put(update::EncodeParameters(model)));
-  TRB_FAIL_POINT("round.model_stored");
-  return result;
+  return RoundSum(spec, blobs).Finish(base_model_sha256, rows, cancelled);
 }
 
 }  // namespace tributary::rounds

@@ -73,8 +73,10 @@ absl::Status RoundDriver::CancelClosed(const std::vector<v1::Contribution>& befo
 absl::StatusOr<RoundDriver::Next> RoundDriver::StepAggregating() {
   const absl::Duration began = Now();
   TRB_ASSIGN_OR_RETURN(rows_, env_.store->ListContributions(spec_->id, round()));
-  absl::StatusOr<RoundResult> result = AggregateRound(*spec_, round_->round.base_model_sha256(), rows_, env_.blobs,
-                                                      [this] { return board_.interrupted(); });
+  if (sum_ == nullptr || sum_round_ != round()) sum_ = std::make_unique<RoundSum>(*spec_, env_.blobs);
+  absl::StatusOr<RoundResult> result =
+      sum_->Finish(round_->round.base_model_sha256(), rows_, [this] { return board_.interrupted(); });
+  sum_ = nullptr;
   if (!result.ok()) {
     if (MayPass(result.status())) return result.status();
     TRB_RETURN_IF_ERROR(

@@ -248,8 +248,22 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::StepTraining() {
     if (IsOpenContribution(row.state())) ++snapshot.open;
   }
   const TrainingDecision decision = DecideTraining(spec_->rules, snapshot);
-  if (decision.action == TrainingDecision::Action::kWait) return WaitAtMost(decision.wait);
-  return CloseTraining(decision);
+  if (decision.action != TrainingDecision::Action::kWait) return CloseTraining(decision);
+  if (AddArrived()) return Next{};
+  return WaitAtMost(decision.wait);
+}
+
+// While others still train: one update of those that have come, so that few are left to add when the round closes.
+// True: one was added, look again. A failure is left to the close, which adds all anew and says what is wrong.
+bool RoundDriver::AddArrived() {
+  if (sum_round_ != round()) {
+    sum_round_ = round();
+    sum_ = std::make_unique<RoundSum>(*spec_, env_.blobs);
+  }
+  if (sum_ == nullptr) return false;
+  const auto added = sum_->Add(rows_, 1, [this] { return board_.interrupted(); });
+  if (!added.ok()) sum_ = nullptr;
+  return added.ok() && *added > 0;
 }
 
 // ---- elapsed times

@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
+#include "server/rounds/aggregation.h"
 #include "server/rounds/central_test.h"
 #include "server/rounds/dispatcher.h"
 #include "server/rounds/round.h"
@@ -80,6 +81,7 @@ class RoundDriver {
   absl::Status ReadRows();
   void ShareTraining(const std::vector<Invitee>& invited);
   absl::Status PushOpenTasks();
+  bool AddArrived();
 
   absl::StatusOr<Next> CloseTraining(const TrainingDecision& decision);
   absl::Status DropOffline();
@@ -108,6 +110,8 @@ class RoundDriver {
   std::optional<RoundRow> round_;  // open, or the one that was closed last
   RoundState state_ = RoundState::kSelecting;
   std::vector<v1::Contribution> rows_;  // of round_, as last read
+  std::unique_ptr<RoundSum> sum_;       // of round sum_round_; null when nothing has been added, or adding failed
+  uint64_t sum_round_ = 0;
   Timer phase_, total_, stalled_;
   uint64_t timed_round_ = 0;  // which round and state the timers belong to
   RoundState timed_state_ = RoundState::kSelecting;

@@ -39,8 +39,8 @@ class Manager final : public RunManager {
 
   absl::Status Resume() override;
   void Shutdown() override;
-  absl::StatusOr<std::string> StartRun(const v1::StartRunRequest& request, const std::string& actor) override;
-  absl::Status StopRun(const std::string& run, const std::string& actor) override;
+  absl::StatusOr<std::string> StartRun(const v1::StartRunRequest& request, const Actor& actor) override;
+  absl::Status StopRun(const std::string& run, const Actor& actor) override;
   absl::StatusOr<uint64_t> Watch(const std::string& run, std::function<bool(const v1::RunEvent&)> on_event) override;
   void Unwatch(uint64_t token) override;
   std::vector<v1::TaskVerdict> ClientOnline(const std::string& client_id, const v1::Hello& hello) override;
@@ -151,7 +151,7 @@ void Manager::WakeAll() const {
 
 // ---- operators
 
-absl::StatusOr<std::string> Manager::StartRun(const v1::StartRunRequest& request, const std::string& actor) {
+absl::StatusOr<std::string> Manager::StartRun(const v1::StartRunRequest& request, const Actor& actor) {
   if (request.request_id().empty() || request.request_id().size() > 64) {
     return absl::InvalidArgumentError("request_id: 1 to 64 characters");
   }
@@ -162,23 +162,24 @@ absl::StatusOr<std::string> Manager::StartRun(const v1::StartRunRequest& request
   TRB_FAIL_POINT("run.created");
   Reap();
   if (IsActiveRun(row.run)) TRB_RETURN_IF_ERROR(StartController(row));
-  Log(LogLevel::kInfo, "run_started", {{"run", row.run.id()}, {"name", row.run.name()}, {"actor", actor}});
+  Log(LogLevel::kInfo, "run_started", {{"run", row.run.id()}, {"name", row.run.name()}, {"actor", actor.name}});
   return row.run.id();
 }
 
-absl::Status Manager::StopRun(const std::string& run, const std::string& actor) {
+absl::Status Manager::StopRun(const std::string& run, const Actor& actor) {
   TRB_ASSIGN_OR_RETURN(const std::string id, options_.store->ResolveRun(run));
   TRB_ASSIGN_OR_RETURN(const RunRow row, options_.store->GetRun(id));
   if (!IsActiveRun(row.run)) {
     return absl::FailedPreconditionError(absl::StrCat("run ", id, " is ", row.run.state(), " already"));
   }
   const int64_t now = options_.clock->NowUnixMillis();
-  TRB_RETURN_IF_ERROR(options_.store->SetRunState(id, "stopped", absl::StrCat("stopped by ", actor), now));
+  TRB_RETURN_IF_ERROR(options_.store->SetRunState(id, "stopped", absl::StrCat("stopped by ", actor.name), now));
   if (const ControllerPtr controller = Find(id); controller != nullptr) controller->RunEnded();
-  Log(LogLevel::kInfo, "run_stopped", {{"run", id}, {"actor", actor}});
+  Log(LogLevel::kInfo, "run_stopped", {{"run", id}, {"actor", actor.name}});
   v1::AuditEntry entry;
   entry.set_time_unix_ms(now);
-  entry.set_actor(actor);
+  entry.set_actor(actor.name);
+  entry.set_certificate_sha256(actor.certificate_sha256);
   entry.set_action("run.stop");
   entry.set_subject(id);
   entry.set_outcome("ok");

@@ -46,8 +46,8 @@ class RunManager {
   // ---- operators
   // Checks the plan (all faults at once: INVALID_ARGUMENT), makes the initial model, creates the run. dry_run: checks
   // only.
-  virtual absl::StatusOr<std::string> StartRun(const v1::StartRunRequest& request, const std::string& actor) = 0;
-  virtual absl::Status StopRun(const std::string& run, const std::string& actor) = 0;
+  virtual absl::StatusOr<std::string> StartRun(const v1::StartRunRequest& request, const Actor& actor) = 0;
+  virtual absl::Status StopRun(const std::string& run, const Actor& actor) = 0;
   // Calls `on_event` now and after every change, until it returns false or the run has ended (last call). The callback
   // runs on a controller's thread and must not block or call back. Returns a token for Unwatch.
   virtual absl::StatusOr<uint64_t> Watch(const std::string& run, std::function<bool(const v1::RunEvent&)> on_event) = 0;

@@ -78,7 +78,7 @@ absl::Status CheckFits(const storage::BlobStore& blobs, const std::string& sha25
 
 }  // namespace
 
-absl::StatusOr<NewRun> RunStart::Prepare(const v1::StartRunRequest& request, const std::string& actor) const {
+absl::StatusOr<NewRun> RunStart::Prepare(const v1::StartRunRequest& request, const Actor& actor) const {
   v1::RunPlan plan = request.plan();
   TRB_RETURN_IF_ERROR(learning::ValidatePlan(plan));
   TRB_RETURN_IF_ERROR(CheckTestData(plan.evaluate()));
@@ -103,7 +103,8 @@ absl::StatusOr<NewRun> RunStart::Prepare(const v1::StartRunRequest& request, con
   run.id = absl::StrCat("r-", crypto::SecureRandom::System().Hex(6));
   run.plan_bytes = Serialize(plan);
   run.initial_model_sha256 = plan.initial_model_sha256();
-  run.actor = actor;
+  run.actor = actor.name;
+  run.actor_certificate_sha256 = actor.certificate_sha256;
   run.now_unix_ms = clock.NowUnixMillis();
   return run;
 }

@@ -23,7 +23,7 @@ struct RunStart {
 
   // INVALID_ARGUMENT: every fault of the plan; NOT_FOUND: the run, round, blob or path that it starts from. With
   // dry_run nothing is written, and the result is for nobody.
-  absl::StatusOr<NewRun> Prepare(const v1::StartRunRequest& request, const std::string& actor) const;
+  absl::StatusOr<NewRun> Prepare(const v1::StartRunRequest& request, const Actor& actor) const;
 };
 
 }  // namespace tributary::rounds

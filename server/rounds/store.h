@@ -30,12 +30,22 @@ struct RunRow {
   uint64_t stalled_ms = 0;  // counted in up-time; 0 unless stalled
 };
 
+// Who asked, as the audit has it. A text converts: without a certificate it is the coordinator itself, or a test.
+struct Actor {
+  Actor(std::string who, std::string certificate = "")  // NOLINT: implicit on purpose
+      : name(std::move(who)), certificate_sha256(std::move(certificate)) {}
+  Actor(const char* who) : name(who) {}  // NOLINT: likewise
+  std::string name;                      // e.g. "operator/local"
+  std::string certificate_sha256;        // of its TLS certificate
+};
+
 struct NewRun {
   std::string request_id;  // the same id again returns the run made before, whatever else differs
   std::string id;          // chosen by the caller
   std::string plan_bytes;  // with initial_model_sha256 set; that blob exists already
   std::string initial_model_sha256;
-  std::string actor;  // for the audit, e.g. "operator/local"
+  std::string actor;                       // for the audit, e.g. "operator/local"
+  std::string actor_certificate_sha256{};  // of its TLS certificate; empty for the coordinator itself
   int64_t now_unix_ms = 0;
 };
 

@@ -59,7 +59,7 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
 
  private:
   ChunkStream(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open)
-      : gate_(*gate), context_(*context), method_(method), open_(std::move(open)) {}
+      : gate_(*gate), peer_(gate->Greet(*context)), context_(*context), method_(method), open_(std::move(open)) {}
 
   void Begin() {
     const absl::Status ready = Prepare();
@@ -72,8 +72,8 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
   }
 
   absl::Status Prepare() {
-    TRB_ASSIGN_OR_RETURN(pass_, gate_.AdmitStream(rpc::PeerCertificatePem(context_), method_,
-                                                  [this](const absl::Status&, bool) { context_.TryCancel(); }));
+    TRB_ASSIGN_OR_RETURN(
+        pass_, gate_.AdmitStream(peer_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); }));
     TRB_ASSIGN_OR_RETURN(source_, open_(pass_.caller));
     next_ = source_.offset;
     if (next_ > source_.bytes->size()) return absl::OutOfRangeError("the offset is beyond the end");
@@ -92,6 +92,7 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
   }
 
   Gate& gate_;
+  const rpc::Peer peer_;
   grpc::CallbackServerContext& context_;
   const std::string_view method_;
   const Open open_;

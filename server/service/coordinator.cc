@@ -1,13 +1,18 @@
 #include "server/service/coordinator.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
+#include "common/base/limited_log.h"
 #include "common/base/logging.h"
 #include "server/identity/ca.h"
 #include "server/identity/certificate_renewal.h"
@@ -28,11 +33,25 @@ namespace {
 constexpr int kWorkers = 12;        // calls that wait for the disk at once
 constexpr int kSessionWorkers = 8;  // clients whose messages are handled at once
 constexpr uint64_t kComeBackMs = 2000;
+constexpr int kMostAuditsWaiting = 64;
 
 LogLevel LevelOf(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
   if (name == "warning") return LogLevel::kWarning;
   return name == "error" ? LogLevel::kError : LogLevel::kInfo;
+}
+
+uint64_t DescriptorLimit() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+}
+
+// As many clients as the system lets this process have.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::string ToText(const identity::HostPort& address) { return identity::JoinHostPort(address.host, address.port); }
@@ -58,13 +77,18 @@ struct Coordinator::Impl {
   explicit Impl(Options o) : options(std::move(o)) {}
 
   absl::Status OpenDirectory();
+  absl::Status OpenConnections();
   absl::Status OpenIdentities();
   absl::Status OpenRuns();
   void BuildServices();
   absl::Status OpenDoors();
   identity::Endpoints Advertised() const;
   v1::Status Facts() const;
+  absl::Status Reload();
+  void AuditStranger(const std::string& action, const std::string& address, const std::string& certificate_sha256,
+                     const std::string& reason);
   void OnEnded(identity::Role role, const std::string& id, const std::string& reason);
+  absl::Status AuditOwn(const std::string& action);
   void Stop();
 
   const Options options;
@@ -79,6 +103,7 @@ struct Coordinator::Impl {
   std::unique_ptr<identity::CertificateRenewal> renewal;
   std::unique_ptr<ledger::LedgerStore> store;
   LiveCalls live;
+  std::unique_ptr<Connections> connections;  // of the main port
   std::unique_ptr<identity::IdentityService> identities;
   std::unique_ptr<SessionRegistry> sessions;
   std::unique_ptr<rounds::RunManager> runs;
@@ -87,14 +112,15 @@ struct Coordinator::Impl {
   std::unique_ptr<ModelSnapshots> models;
   WorkerPool workers{kWorkers};
   OrderedWorkers session_workers{kSessionWorkers};
-  std::unique_ptr<Gate> main_gate, enrolment_gate;
+  std::unique_ptr<Gate> main_gate;
   std::unique_ptr<FederationService> federation_service;
   std::unique_ptr<OperatorService> operator_service;
-  std::unique_ptr<EnrolmentService> enrolment_service;
   std::unique_ptr<EnrolmentDoor> enrolment_door;
   std::unique_ptr<Door> main_door;
   identity::HostPort main_address;  // set once, when the door opens
   std::unique_ptr<Housekeeping> housekeeping;
+  LimitedLog refused_log;
+  std::atomic<int> audits_waiting = 0;
   bool stopped = false;
 };
 
@@ -111,6 +137,13 @@ absl::Status Coordinator::Impl::OpenDirectory() {
   TRB_ASSIGN_OR_RETURN(database, ledger::OpenLedger(options.directory));
   TRB_ASSIGN_OR_RETURN(blobs, storage::BlobStore::Open(options.directory));
   started_unix_ms = options.clock->NowUnixMillis();
+  return OpenConnections();
+}
+
+absl::Status Coordinator::Impl::OpenConnections() {
+  RaiseDescriptorLimit();
+  TRB_ASSIGN_OR_RETURN(connections,
+                       Connections::Create(Connections::Fit(settings.connections, DescriptorLimit()), options.clock));
   return absl::OkStatus();
 }
 
@@ -136,10 +169,7 @@ absl::Status Coordinator::Impl::OpenIdentities() {
   who.random = &random;
   who.federation = federation.id;
   who.endpoints = [this] { return Advertised(); };
-  who.audit = [this](const v1::AuditEntry& entry) {
-    const absl::Status added = store->AddAudit(entry);
-    if (!added.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", added.ToString()}});
-  };
+  who.audit = [this](const v1::AuditEntry& entry) { return store->AddAudit(entry); };
   who.on_ended = [this](identity::Role role, const std::string& id, const std::string& reason) {
     OnEnded(role, id, reason);
   };
@@ -172,8 +202,8 @@ absl::Status Coordinator::Impl::OpenRuns() {
 }
 
 void Coordinator::Impl::BuildServices() {
-  main_gate = std::make_unique<Gate>(rpc::Listener::kMain, identities.get(), &live, &workers);
-  enrolment_gate = std::make_unique<Gate>(rpc::Listener::kEnrolment, identities.get(), &live, &workers);
+  main_gate =
+      std::make_unique<Gate>(Gate::Parts{rpc::Listener::kMain, identities.get(), &live, &workers, connections.get()});
   FederationService::Options peers;
   peers.gate = main_gate.get();
   peers.session_workers = &session_workers;
@@ -203,9 +233,12 @@ void Coordinator::Impl::BuildServices() {
     if (!opened.ok()) Log(LogLevel::kError, "enrolment_port_failed", {{"reason", opened.ToString()}});
   };
   operator_service = std::make_unique<OperatorService>(std::move(people));
-  enrolment_service = std::make_unique<EnrolmentService>(enrolment_gate.get(), identities.get());
-  enrolment_door = std::make_unique<EnrolmentDoor>(identities.get(), enrolment_service.get(),
-                                                   identity::ServerCredentialDirectory(options.directory));
+  EnrolmentDoor::Options strangers;
+  strangers.identities = identities.get();
+  strangers.workers = &workers;
+  strangers.program = options.program;
+  strangers.credentials = identity::EnrolCredentialDirectory(options.directory).root();
+  enrolment_door = std::make_unique<EnrolmentDoor>(std::move(strangers));
 }
 
 absl::Status Coordinator::Impl::OpenDoors() {
@@ -227,10 +260,20 @@ absl::Status Coordinator::Impl::OpenDoors() {
   care.store = store.get();
   housekeeping = std::make_unique<Housekeeping>(std::move(care));
   TRB_RETURN_IF_ERROR(runs->Resume());
+  TRB_RETURN_IF_ERROR(sessions->CountEnrolled());
   // Bound and written down before anyone is served: an invitation names the port.
-  TRB_ASSIGN_OR_RETURN(main_door, Door::Open(rpc::Listener::kMain, Remembered(settings.listen, before->main.port),
-                                             identity::ServerCredentialDirectory(options.directory),
-                                             {federation_service.get(), operator_service.get()}));
+  TRB_ASSIGN_OR_RETURN(auto listener, SocketListener::Bind(Remembered(settings.listen, before->main.port)));
+  Door::Parts main{rpc::Listener::kMain,
+                   identity::ServerCredentialDirectory(options.directory),
+                   {federation_service.get(), operator_service.get()},
+                   connections.get(),
+                   nullptr};
+  main.on_refused = [this](const rpc::HandshakeRefusal& refusal) {
+    refused_log.Log(LogLevel::kWarning, "handshake_refused",
+                    {{"certificate", refusal.certificate_sha256}, {"reason", refusal.reason}});
+    AuditStranger("connect", "", refusal.certificate_sha256, refusal.reason);
+  };
+  TRB_ASSIGN_OR_RETURN(main_door, Door::Open(std::move(listener), std::move(main)));
   main_address = main_door->address();
   TRB_RETURN_IF_ERROR(WriteEndpoints(
       options.directory, {Certified(main_address, federation), Certified(enrolment_door->address(), federation)}));
@@ -262,8 +305,37 @@ v1::Status Coordinator::Impl::Facts() const {
   return facts;
 }
 
+// On a worker, because it writes; what strangers may add to the audit is the ledger's to limit, and how much of it may
+// wait, ours.
+void Coordinator::Impl::AuditStranger(const std::string& action, const std::string& address,
+                                      const std::string& certificate_sha256, const std::string& reason) {
+  if (audits_waiting >= kMostAuditsWaiting) return;
+  ++audits_waiting;
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(options.clock->NowUnixMillis());
+  entry.set_actor(address.empty() ? "stranger" : "stranger/" + address);
+  entry.set_action(action);
+  entry.set_subject(certificate_sha256);
+  entry.set_outcome("refused: " + reason);
+  const bool posted = workers.Post([this, entry] {
+    --audits_waiting;
+    const absl::Status added = store->AddAudit(entry);
+    if (!added.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", added.ToString()}});
+  });
+  if (!posted) --audits_waiting;
+}
+
+absl::Status Coordinator::Impl::Reload() {
+  TRB_ASSIGN_OR_RETURN(Settings fresh, ReadSettings(options.directory, federation));
+  SetLogLevel(LevelOf(fresh.log_level));
+  connections->SetLimits(Connections::Fit(fresh.connections, DescriptorLimit()));
+  housekeeping->RenewNow();
+  return absl::OkStatus();
+}
+
 void Coordinator::Impl::OnEnded(identity::Role role, const std::string& id, const std::string& reason) {
   live.CutIdentity(id, absl::PermissionDeniedError("this identity was revoked or replaced"));
+  connections->EndIdentity(id);
   if (role == identity::Role::kClient) runs->ClientRevoked(id, reason);
 }
 
@@ -284,8 +356,20 @@ void Coordinator::Impl::Stop() {
   workers.Stop();
   if (runs != nullptr) runs->Shutdown();
   if (store == nullptr) return;
-  const absl::Status told = store->TellLeftOut();
+  absl::Status told = store->TellLeftOut();
+  if (told.ok() && main_door != nullptr) told = AuditOwn("coordinator.stop");
   if (!told.ok()) Log(LogLevel::kError, "audit_failed", {{"reason", told.ToString()}});
+}
+
+// What this process did by itself.
+absl::Status Coordinator::Impl::AuditOwn(const std::string& action) {
+  v1::AuditEntry entry;
+  entry.set_time_unix_ms(options.clock->NowUnixMillis());
+  entry.set_actor("coordinator");
+  entry.set_action(action);
+  entry.set_subject(TRIBUTARY_VERSION);
+  entry.set_outcome("ok");
+  return store->AddAudit(entry);
 }
 
 Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -293,6 +377,9 @@ Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Coordinator::~Coordinator() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options) {
+  // gRPC's mutexes are Abseil's, and Debian's keep a graph of who waits for whom: a tenth of the time of thousands of
+  // idle sessions.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   // Stops what was begun when a later step fails.
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::make_unique<Impl>(std::move(options))));
   Impl& impl = *coordinator->impl_;
@@ -301,6 +388,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options)
   TRB_RETURN_IF_ERROR(impl.OpenRuns());
   impl.BuildServices();
   TRB_RETURN_IF_ERROR(impl.OpenDoors());
+  TRB_RETURN_IF_ERROR(impl.AuditOwn("coordinator.start"));
   Log(LogLevel::kInfo, "coordinator_started",
       {{"federation", impl.federation.id}, {"main", ToText(impl.main_address)}});
   return coordinator;
@@ -311,6 +399,8 @@ std::string Coordinator::MainEndpoint() const { return ToText(impl_->main_addres
 std::string Coordinator::EnrolEndpoint() const {
   return impl_->enrolment_door->IsOpen() ? ToText(impl_->enrolment_door->address()) : "closed";
 }
+
+absl::Status Coordinator::Reload() { return impl_->Reload(); }
 
 void Coordinator::Stop() { impl_->Stop(); }
 

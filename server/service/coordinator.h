@@ -1,5 +1,5 @@
 // A running coordinator: everything behind one directory, built in order, stopped in reverse order.
-// Threads: Start, Stop and the destructor from one thread; the rest from any thread.
+// Threads: Start, Reload, Stop and the destructor from one thread; the rest from any thread.
 #ifndef TRIBUTARY_SERVER_SERVICE_COORDINATOR_H_
 #define TRIBUTARY_SERVER_SERVICE_COORDINATOR_H_
 
@@ -16,6 +16,9 @@ class Coordinator {
  public:
   struct Options {
     std::string directory;
+    // Path of tributary-coordinator, which the enrolment port's process runs ("/proc/self/exe" for itself). Empty: the
+    // enrolment port stays closed.
+    std::string program;
     const Clock* clock = &Clock::System();
     // A session that is silent for three of these ends.
     absl::Duration heartbeat = absl::Seconds(5);
@@ -23,8 +26,8 @@ class Coordinator {
     absl::Duration upload_silence = absl::Seconds(30);
     // How often sessions, certificates and the enrolment window are looked at.
     absl::Duration tick = absl::Milliseconds(500);
-    // How long Stop waits for calls under way.
-    absl::Duration patience = absl::Seconds(10);
+    // How long Stop waits for calls under way. A stop is over within ten seconds.
+    absl::Duration patience = absl::Seconds(5);
   };
 
   // Takes the directory, opens everything, goes on with the active runs, then opens the ports.
@@ -39,6 +42,10 @@ class Coordinator {
   // HOST:PORT that are bound; the second is "closed" while no invitation waits.
   std::string MainEndpoint() const;
   std::string EnrolEndpoint() const;
+
+  // Reads coordinator.toml again and takes over its log level and limits, and renews certificates that are due. Not OK:
+  // everything stays as it was. (Certificates that were replaced on disk are seen without it.)
+  absl::Status Reload();
 
   // Tells every client when to come back, lets calls under way end, saves elapsed times. Runs stay as they are.
   void Stop();

@@ -10,8 +10,10 @@
 #include "absl/time/time.h"
 #include "common/base/status.h"
 #include "common/crypto/credential_directory.h"
+#include "common/rpc/credentials.h"
 #include "common/rpc/listener.h"
 #include "server/identity/federation.h"
+#include "server/service/connections.h"
 #include "server/service/socket_listener.h"
 
 namespace grpc {
@@ -23,24 +25,29 @@ namespace tributary::service {
 
 class Door {
  public:
-  // Binds the port; connections wait until Serve. `services` are borrowed and outlive the door. Port 0: the system
-  // chooses. ALREADY_EXISTS: the port is in use.
-  static absl::StatusOr<std::unique_ptr<Door>> Open(rpc::Listener kind, const identity::HostPort& address,
-                                                    const crypto::CredentialDirectory& credentials,
-                                                    const std::vector<grpc::Service*>& services);
+  struct Parts {
+    rpc::Listener kind;
+    crypto::CredentialDirectory credentials;
+    std::vector<grpc::Service*> services;  // borrowed, as the connections; both outlive the door
+    Connections* connections;
+    rpc::OnHandshakeRefused on_refused;  // may be empty
+  };
+  // Over a socket that listens; connections wait until Serve.
+  static absl::StatusOr<std::unique_ptr<Door>> Open(std::unique_ptr<SocketListener> listener, Parts parts);
   ~Door();  // Close with no patience
 
   const identity::HostPort& address() const { return listener_->endpoint(); }  // with the port it really has
   void Serve();
-  // No new connections from here on; calls under way go on.
+  // No new connections from here on, and the port is free; calls under way go on.
   void StopAccepting();
   // Also waits up to `patience` for calls under way, then cancels them.
   void Close(absl::Duration patience);
 
  private:
   struct Handover;
-  Door(std::unique_ptr<SocketListener> listener, std::unique_ptr<Handover> handover);
+  Door(std::unique_ptr<SocketListener> listener, std::unique_ptr<Handover> handover, Connections* connections);
 
+  Connections& connections_;
   std::unique_ptr<SocketListener> listener_;
   std::unique_ptr<Handover> handover_;
 };

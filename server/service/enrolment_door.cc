@@ -1,15 +1,26 @@
 #include "server/service/enrolment_door.h"
 
+#include <grpcpp/support/status.h>
+#include <sys/socket.h>
+
 #include <utility>
 
 #include "common/base/logging.h"
+#include "common/rpc/status_codes.h"
+#include "server/service/gate.h"
 
 namespace tributary::service {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(2);  // for an enrolment under way when the window closes
+constexpr std::string_view kEnrol = "/tributary.v1.EnrolmentService/Enrol";
 
 }  // namespace
+
+// Nobody listens from here on, in this process and in the other, and the port is free for the next window.
+EnrolmentDoor::Window::~Window() {
+  if (listener != nullptr) shutdown(listener->fd(), SHUT_RDWR);
+  process = nullptr;
+}
 
 absl::Status EnrolmentDoor::Claim(const identity::HostPort& address) {
   TRB_ASSIGN_OR_RETURN(const auto socket, SocketListener::Bind(address));
@@ -18,34 +29,64 @@ absl::Status EnrolmentDoor::Claim(const identity::HostPort& address) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<EnrolmentDoor::Window>> EnrolmentDoor::Open(const identity::HostPort& address) const {
+  if (options_.program.empty()) return absl::FailedPreconditionError("there is no program for the enrolment port");
+  auto window = std::make_unique<Window>();
+  TRB_ASSIGN_OR_RETURN(window->listener, SocketListener::Bind(address));
+  EnrolmentProcess::Options how;
+  how.program = options_.program;
+  how.credentials = options_.credentials;
+  how.listening_fd = window->listener->fd();
+  how.handler = [this](RelayedRequest request, EnrolmentProcess::Answer answer) {
+    Serve(std::move(request), std::move(answer));
+  };
+  how.clock = options_.clock;
+  TRB_ASSIGN_OR_RETURN(window->process, EnrolmentProcess::Start(std::move(how)));
+  return window;
+}
+
+// The choke point of this port: what the process hands on comes from a stranger, whatever it says.
+void EnrolmentDoor::Serve(RelayedRequest request, EnrolmentProcess::Answer answer) const {
+  const uint64_t id = request.id;
+  const bool posted = options_.workers->Post([this, request = std::move(request), answer] {
+    RelayedAnswer out{request.id, absl::OkStatus(), {}};
+    out.status = options_.identities->Authorize(rpc::Listener::kEnrolment, kEnrol, "").status();
+    if (out.status.ok()) {
+      auto enrolled = options_.identities->Enrol(request.request, request.address);
+      out.status = enrolled.status();
+      if (enrolled.ok()) out.response = *std::move(enrolled);
+    }
+    if (!out.status.ok()) LogFailure(kEnrol, out.status);
+    out.status = rpc::FromGrpc(rpc::ToGrpc(out.status));  // without what is for our own log
+    answer(std::move(out));
+  });
+  if (!posted) answer({id, absl::UnavailableError("the coordinator is shutting down"), {}});
+}
+
 absl::Status EnrolmentDoor::Update() {
-  TRB_ASSIGN_OR_RETURN(const bool wanted, identities_.EnrolmentWanted());
-  std::unique_ptr<Door> closing;
+  TRB_ASSIGN_OR_RETURN(const bool wanted, options_.identities->EnrolmentWanted());
+  std::unique_ptr<Window> closing;
   {
     MutexLock lock(&mu_);
-    if (closed_ || wanted == (door_ != nullptr)) return absl::OkStatus();
+    if (closed_ || wanted == (window_ != nullptr)) return absl::OkStatus();
     if (wanted) {
-      TRB_ASSIGN_OR_RETURN(door_, Door::Open(rpc::Listener::kEnrolment, address_, credentials_, {&service_}));
-      door_->Serve();
+      TRB_ASSIGN_OR_RETURN(window_, Open(address_));
       Log(LogLevel::kInfo, "enrolment_open", {{"port", address_.port}});
       return absl::OkStatus();
     }
-    closing = std::move(door_);
-    closing->StopAccepting();  // the port is free before anyone may open it again
+    closing = std::move(window_);
+    shutdown(closing->listener->fd(), SHUT_RDWR);  // the port is free before anyone may open it again
   }
-  closing->Close(kPatience);
+  closing = nullptr;
   Log(LogLevel::kInfo, "enrolment_closed");
   return absl::OkStatus();
 }
 
 void EnrolmentDoor::Close() {
-  std::unique_ptr<Door> closing;
-  {
-    MutexLock lock(&mu_);
-    closed_ = true;
-    closing = std::move(door_);
-  }
-  if (closing != nullptr) closing->Close(kPatience);
+  std::unique_ptr<Window> closing;
+  MutexLock lock(&mu_);
+  closed_ = true;
+  closing = std::move(window_);
 }
 
 identity::HostPort EnrolmentDoor::address() const {
@@ -55,7 +96,7 @@ identity::HostPort EnrolmentDoor::address() const {
 
 bool EnrolmentDoor::IsOpen() const {
   MutexLock lock(&mu_);
-  return door_ != nullptr;
+  return window_ != nullptr;
 }
 
 }  // namespace tributary::service

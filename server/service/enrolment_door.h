@@ -1,24 +1,32 @@
-// The enrolment port: open while an invitation waits, always the same port.
+// The enrolment port: open while an invitation waits, always the same port. The port is ours, what comes in over it is
+// read by a process of its own (enrolment_process.h).
 // Threads: every method is safe from any thread; Update may wait for calls under way on the closing port.
 #ifndef TRIBUTARY_SERVER_SERVICE_ENROLMENT_DOOR_H_
 #define TRIBUTARY_SERVER_SERVICE_ENROLMENT_DOOR_H_
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "common/base/mutex.h"
 #include "server/identity/identity_service.h"
-#include "server/service/door.h"
-#include "server/service/enrolment_service.h"
+#include "server/service/enrolment_process.h"
+#include "server/service/socket_listener.h"
+#include "server/service/worker_pool.h"
 
 namespace tributary::service {
 
 class EnrolmentDoor {
  public:
-  // `identities` and `service` are borrowed and outlive it.
-  EnrolmentDoor(identity::IdentityService* identities, EnrolmentService* service,
-                crypto::CredentialDirectory credentials)
-      : identities_(*identities), service_(*service), credentials_(std::move(credentials)) {}
+  struct Options {
+    identity::IdentityService* identities = nullptr;  // borrowed, as the workers; both outlive it
+    WorkerPool* workers = nullptr;
+    std::string program;      // path of tributary-coordinator, which the process runs; empty: the port stays closed
+    std::string credentials;  // directory of the port's
+    const Clock* clock = &Clock::System();
+  };
+  explicit EnrolmentDoor(Options options) : options_(std::move(options)) {}
+  ~EnrolmentDoor() { Close(); }
 
   // Chooses the port (port 0) or checks that it is free: ALREADY_EXISTS.
   absl::Status Claim(const identity::HostPort& address) TRB_EXCLUDES(mu_);
@@ -30,12 +38,19 @@ class EnrolmentDoor {
   bool IsOpen() const TRB_EXCLUDES(mu_);
 
  private:
-  identity::IdentityService& identities_;
-  EnrolmentService& service_;
-  const crypto::CredentialDirectory credentials_;
+  // An open port. The process goes before the socket that it was given.
+  struct Window {
+    std::unique_ptr<SocketListener> listener;
+    std::unique_ptr<EnrolmentProcess> process;
+    ~Window();
+  };
+  absl::StatusOr<std::unique_ptr<Window>> Open(const identity::HostPort& address) const;
+  void Serve(RelayedRequest request, EnrolmentProcess::Answer answer) const;
+
+  const Options options_;
   mutable Mutex mu_;
   identity::HostPort address_ TRB_GUARDED_BY(mu_);
-  std::unique_ptr<Door> door_ TRB_GUARDED_BY(mu_);
+  std::unique_ptr<Window> window_ TRB_GUARDED_BY(mu_);
   bool closed_ TRB_GUARDED_BY(mu_) = false;
 };
 

@@ -4,7 +4,6 @@
 
 #include "common/base/logging.h"
 #include "common/rpc/limits.h"
-#include "common/rpc/peer.h"
 #include "server/service/hello_checks.h"
 #include "server/service/upload_stream.h"
 
@@ -19,6 +18,7 @@ constexpr std::string_view kRenew = "/tributary.v1.FederationService/Renew";
 
 constexpr uint64_t kReconnectMinMs = 500, kReconnectMaxMs = 15'000;
 constexpr uint64_t kUploadRetryMs = 250;
+constexpr int kMissingBeats = 3;  // end a session
 
 template <class Message, class Value>
 absl::Status Fill(Message* out, absl::StatusOr<Value> value) {
@@ -38,7 +38,7 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
   const std::shared_ptr<Session> session = Session::Create(this, options_.session_workers, context);
   Session* raw = session.get();
   // Read now: when the worker comes to it, the stream may be over and its context gone.
-  const bool posted = options_.gate->workers().Post([this, session, peer = rpc::PeerCertificatePem(*context)] {
+  const bool posted = options_.gate->workers().Post([this, session, peer = options_.gate->Greet(*context)] {
     const std::weak_ptr<Session> weak = session;
     auto pass = options_.gate->AdmitStream(peer, kOpenSession, [weak](const absl::Status& why, bool again) {
       const auto live = weak.lock();
@@ -82,13 +82,14 @@ absl::Status FederationService::SayHello(const std::shared_ptr<Session>& session
   const std::string& client = session->client_id();
   TRB_RETURN_IF_ERROR(CheckHello(hello));
   TRB_RETURN_IF_ERROR(options_.identities->RecordHello(client, hello));
-  session->set_number(options_.sessions->Open(client, hello, session));
+  const absl::Duration heartbeat = options_.sessions->Heartbeat(options_.heartbeat);
+  session->set_number(options_.sessions->Open(client, hello, kMissingBeats * heartbeat, session));
   v1::Welcome welcome;
   welcome.set_federation(options_.federation);
   welcome.set_client_id(client);
   welcome.set_name(session->pass().caller.name);
   welcome.set_protocol_version(rpc::kProtocolVersion);
-  welcome.set_heartbeat_interval_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.heartbeat)));
+  welcome.set_heartbeat_interval_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(heartbeat)));
   welcome.set_reconnect_min_ms(kReconnectMinMs);
   welcome.set_reconnect_max_ms(kReconnectMaxMs);
   for (v1::TaskVerdict& verdict : options_.runs->ClientOnline(client, hello)) {

@@ -6,9 +6,9 @@
 #include <limits>
 #include <utility>
 
+#include "common/base/limited_log.h"
 #include "common/base/logging.h"
 #include "common/crypto/certificate.h"
-#include "common/rpc/peer.h"
 #include "common/rpc/status_codes.h"
 
 namespace tributary::service {
@@ -22,6 +22,7 @@ int64_t NotAfter(const std::string& certificate_pem) {
 }  // namespace
 
 void LogFailure(std::string_view method, const absl::Status& status) {
+  static LimitedLog& refusals = *new LimitedLog;  // leaked: workers may speak while the process ends
   switch (status.code()) {
     case absl::StatusCode::kInternal:
     case absl::StatusCode::kDataLoss:
@@ -29,7 +30,8 @@ void LogFailure(std::string_view method, const absl::Status& status) {
       return Log(LogLevel::kError, "call_failed", {{"method", method}, {"reason", status.ToString()}});
     case absl::StatusCode::kUnauthenticated:
     case absl::StatusCode::kPermissionDenied:
-      return Log(LogLevel::kWarning, "call_refused", {{"method", method}, {"reason", status.ToString()}});
+      refusals.Log(LogLevel::kWarning, "call_refused", {{"method", method}, {"reason", status.ToString()}});
+      return;
     default:
       return Log(LogLevel::kDebug, "call_ended", {{"method", method}, {"reason", status.ToString()}});
   }
@@ -37,8 +39,8 @@ void LogFailure(std::string_view method, const absl::Status& status) {
 
 grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std::string_view method, Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool posted = workers_.Post([this, context, reactor, method, work = std::move(work)] {
-    const auto caller = Admit(*context, method);
+  const bool posted = workers().Post([this, peer = Greet(*context), reactor, method, work = std::move(work)] {
+    const auto caller = Admit(peer, method);
     const absl::Status done = caller.ok() ? work(*caller) : caller.status();
     if (!done.ok()) LogFailure(method, done);
     reactor->Finish(rpc::ToGrpc(done));
@@ -47,15 +49,27 @@ grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std:
   return reactor;
 }
 
-absl::StatusOr<identity::Principal> Gate::Admit(const grpc::ServerContextBase& context, std::string_view method) {
-  return identities_.Authorize(door_, method, rpc::PeerCertificatePem(context));
+rpc::Peer Gate::Greet(const grpc::ServerContextBase& context) {
+  rpc::Peer peer = rpc::PeerOf(context);
+  if (parts_.connections != nullptr) parts_.connections->Asked(peer.address);
+  return peer;
 }
 
-absl::StatusOr<StreamPass> Gate::AdmitStream(const std::string& peer_pem, std::string_view method, LiveCalls::Cut cut) {
+absl::StatusOr<identity::Principal> Gate::Admit(const rpc::Peer& peer, std::string_view method) {
+  auto caller = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem, peer.address);
+  if (absl::IsUnauthenticated(caller.status())) {
+    if (parts_.connections != nullptr) parts_.connections->Refused(peer.address);
+  } else if (parts_.connections != nullptr && caller.ok() && !caller->id.empty()) {
+    parts_.connections->Known(peer.address, caller->id);
+  }
+  return caller;
+}
+
+absl::StatusOr<StreamPass> Gate::AdmitStream(const rpc::Peer& peer, std::string_view method, LiveCalls::Cut cut) {
   StreamPass pass;
-  TRB_ASSIGN_OR_RETURN(pass.caller, identities_.Authorize(door_, method, peer_pem));
-  pass.token = live_.Add(pass.caller.id, NotAfter(peer_pem), std::move(cut));
-  const auto again = identities_.Authorize(door_, method, peer_pem);
+  TRB_ASSIGN_OR_RETURN(pass.caller, Admit(peer, method));
+  pass.token = parts_.live->Add(pass.caller.id, NotAfter(peer.certificate_pem), std::move(cut));
+  const auto again = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem, peer.address);
   if (again.ok()) return pass;
   Leave(pass);
   return again.status();

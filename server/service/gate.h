@@ -9,10 +9,13 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/base/status.h"
 #include "common/rpc/listener.h"
+#include "common/rpc/peer.h"
 #include "server/identity/identity_service.h"
+#include "server/service/connections.h"
 #include "server/service/live_calls.h"
 #include "server/service/worker_pool.h"
 
@@ -32,31 +35,38 @@ struct StreamPass {
 
 class Gate {
  public:
-  Gate(rpc::Listener door, identity::IdentityService* identities, LiveCalls* live, WorkerPool* workers)
-      : door_(door), identities_(*identities), live_(*live), workers_(*workers) {}
+  struct Parts {
+    rpc::Listener door;
+    identity::IdentityService* identities;
+    LiveCalls* live;
+    WorkerPool* workers;
+    Connections* connections = nullptr;  // of the door; null: nobody counts them
+    // A call whose caller is nobody here, on a worker: for the audit. May be empty.
+    std::function<void(const rpc::Peer& peer, std::string_view method, const absl::Status& why)> on_refused = nullptr;
+  };
+  explicit Gate(Parts parts) : parts_(std::move(parts)) {}
 
   // Runs `work` on a worker if the caller may, and finishes the call with what it returns.
   using Work = std::function<absl::Status(const identity::Principal& caller)>;
   grpc::ServerUnaryReactor* Serve(grpc::CallbackServerContext* context, std::string_view method, Work work);
 
+  // First in every stream's handler: who is there, and that a call of theirs has come. Never blocks.
+  rpc::Peer Greet(const grpc::ServerContextBase& context);
   // UNAUTHENTICATED, PERMISSION_DENIED: end the call with it.
-  absl::StatusOr<identity::Principal> Admit(const grpc::ServerContextBase& context, std::string_view method);
-  // Admits, and registers the stream. Checked again after that, so that a revocation just now finds it. Takes the
-  // peer's certificate (rpc::PeerCertificatePem) and not the context: a stream that may be finished from OnCancel loses
-  // its context while it waits for a worker, so it must read the peer before.
-  absl::StatusOr<StreamPass> AdmitStream(const std::string& peer_pem, std::string_view method, LiveCalls::Cut cut);
-  void Leave(const StreamPass& pass) { live_.Remove(pass.token); }
+  absl::StatusOr<identity::Principal> Admit(const rpc::Peer& peer, std::string_view method);
+  // Admits, and registers the stream. Checked again after that, so that a revocation just now finds it. Takes what
+  // Greet said and not the context: a stream that may be finished from OnCancel loses its context while it waits for a
+  // worker.
+  absl::StatusOr<StreamPass> AdmitStream(const rpc::Peer& peer, std::string_view method, LiveCalls::Cut cut);
+  void Leave(const StreamPass& pass) { parts_.live->Remove(pass.token); }
 
-  WorkerPool& workers() { return workers_; }
+  WorkerPool& workers() { return *parts_.workers; }
 
  private:
-  const rpc::Listener door_;
-  identity::IdentityService& identities_;
-  LiveCalls& live_;
-  WorkerPool& workers_;
+  const Parts parts_;
 };
 
-// What the caller may not be told in full (ToGrpc hides it) goes to the log.
+// What the caller may not be told in full (ToGrpc hides it) goes to the log, and refusals, so many lines a second.
 void LogFailure(std::string_view method, const absl::Status& status);
 
 }  // namespace tributary::service

@@ -47,16 +47,19 @@ bool Housekeeping::WaitForTick() {
 }
 
 void Housekeeping::TickOften() {
+  clock_steps_.Look();
   options_.sessions->EndSilent(options_.silence);
   options_.slots->CheckAll();
   options_.live->CutAgain();
   options_.live->CutExpired(options_.clock->NowUnixMillis());
+  if (renew_now_.exchange(false)) LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("enrolment_port_failed", options_.enrolment->Update());
 }
 
 void Housekeeping::TickSeldom() {
   LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("sweep_failed", options_.uploads->Sweep([this] { return OpenTasks(); }));
+  LogIfFailed("count_failed", options_.sessions->CountEnrolled());
   LogIfFailed("audit_failed", options_.store->TellLeftOut());
   WarnOfLowDisk();
 }

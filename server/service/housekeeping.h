@@ -1,9 +1,10 @@
-// What a coordinator does by the clock: silent sessions and uploads, expired certificates, the enrolment window (every
-// tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
+// What a coordinator does by the clock: steps of the wall clock, silent sessions and uploads, expired certificates, the
+// enrolment window (every tick); renewals, disk space, leftovers of closed rounds, rows left out (every minute).
 // Threads: one thread of its own, from Start to Stop. What Options borrows outlives it.
 #ifndef TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 #define TRIBUTARY_SERVER_SERVICE_HOUSEKEEPING_H_
 
+#include <atomic>
 #include <set>
 #include <string>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/rpc/clock_steps.h"
 #include "server/identity/certificate_renewal.h"
 #include "server/ledger/ledger_store.h"
 #include "server/service/enrolment_door.h"
@@ -36,7 +38,7 @@ class Housekeeping {
     UploadStore* uploads = nullptr;
     ledger::LedgerStore* store = nullptr;
   };
-  explicit Housekeeping(Options options) : options_(std::move(options)) {}
+  explicit Housekeeping(Options options) : options_(std::move(options)), clock_steps_(options_.clock) {}
   ~Housekeeping() { Stop(); }
 
   void Start();
@@ -44,6 +46,8 @@ class Housekeeping {
   // Once, now, on the caller's thread.
   void TickOften();
   void TickSeldom();
+  // Certificates that are due are renewed at the next tick.
+  void RenewNow() { renew_now_ = true; }
 
  private:
   void Run() TRB_EXCLUDES(mu_);
@@ -52,7 +56,9 @@ class Housekeeping {
   void WarnOfLowDisk();
 
   const Options options_;
+  rpc::ClockSteps clock_steps_;  // the thread's
   std::thread thread_;
+  std::atomic<bool> renew_now_{false};
   Mutex mu_;
   CondVar stop_;
   bool stopping_ TRB_GUARDED_BY(mu_) = false;

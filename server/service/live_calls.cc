@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/rpc/peer_check.h"
+
 namespace tributary::service {
 
 uint64_t LiveCalls::Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) {
@@ -49,7 +53,10 @@ int LiveCalls::CutExpired(int64_t now_unix_ms) {
   int cut = 0;
   for (auto& [token, call] : calls_) {
     if (call.not_after_unix_ms > now_unix_ms) continue;
-    CutLocked(&call, absl::UnauthenticatedError("the certificate of this call has expired"));
+    CutLocked(&call, absl::UnauthenticatedError(absl::StrCat(
+                         "the certificate of this call has expired: it ended at ",
+                         rpc::DateText(absl::FromUnixMillis(call.not_after_unix_ms)), ", the coordinator's clock says ",
+                         rpc::DateText(absl::FromUnixMillis(now_unix_ms)))));
     ++cut;
   }
   return cut;

@@ -57,6 +57,7 @@ grpc::ServerUnaryReactor* OperatorService::ListAudit(Context* context, const v1:
     const uint64_t limit = request->limit() == 0 ? kDefaultAuditLimit : std::min(request->limit(), kMaxAuditLimit);
     TRB_ASSIGN_OR_RETURN(auto entries, options_.store->ListAudit(limit));
     response->set_schema_version(kSchemaVersion);
+    if (!entries.empty()) response->set_head_sha256(entries.front().entry_sha256());
     for (v1::AuditEntry& entry : entries) *response->add_entries() = std::move(entry);
     return absl::OkStatus();
   });
@@ -78,11 +79,32 @@ absl::StatusOr<v1::HistoryVerification> OperatorService::Verify(const v1::Verify
   return answer;
 }
 
+grpc::ServerWriteReactor<v1::HistoryPart>* OperatorService::ExportHistory(Context* context,
+                                                                          const v1::ExportHistoryRequest* request) {
+  return PullStream<v1::HistoryPart>::Start(options_.gate, context, TRB_METHOD("ExportHistory"),
+                                            [this, request](const Principal& caller) {
+                                              auto proof = StreamProof(options_.store, *request);
+                                              Audit(caller, "history.export", request->run(), proof.status());
+                                              return proof;
+                                            });
+}
+
+grpc::ServerWriteReactor<v1::ReplayPart>* OperatorService::ReplayHistory(Context* context,
+                                                                         const v1::ReplayHistoryRequest* request) {
+  return PullStream<v1::ReplayPart>::Start(options_.gate, context, TRB_METHOD("ReplayHistory"),
+                                           [this, request](const Principal& caller) {
+                                             auto replay = replays_.Begin(*request);
+                                             Audit(caller, "history.replay", request->run(), replay.status());
+                                             return replay;
+                                           });
+}
+
 void OperatorService::Audit(const Principal& caller, const std::string& action, const std::string& subject,
                             const absl::Status& outcome) {
   v1::AuditEntry entry;
   entry.set_time_unix_ms(options_.clock->NowUnixMillis());
   entry.set_actor(caller.Actor());
+  entry.set_certificate_sha256(caller.certificate_sha256);
   entry.set_action(action);
   entry.set_subject(EscapeForLog(subject));
   entry.set_outcome(outcome.ok() ? "ok"
@@ -104,7 +126,8 @@ grpc::ServerUnaryReactor* OperatorService::StartRun(Context* context, const v1::
 }
 
 absl::StatusOr<v1::RunDocument> OperatorService::Start(const Principal& caller, const v1::StartRunRequest& request) {
-  TRB_ASSIGN_OR_RETURN(const std::string id, options_.runs->StartRun(request, caller.Actor()));
+  TRB_ASSIGN_OR_RETURN(const std::string id,
+                       options_.runs->StartRun(request, {caller.Actor(), caller.certificate_sha256}));
   if (request.dry_run()) {
     v1::RunDocument checked;
     checked.set_schema_version(kSchemaVersion);
@@ -134,7 +157,8 @@ grpc::ServerUnaryReactor* OperatorService::StopRun(Context* context, const v1::S
                                                    v1::RunDocument* response) {
   return options_.gate->Serve(context, TRB_METHOD("StopRun"), [this, request, response](const Principal& caller) {
     auto stopped = Stop(caller, *request);
-    Audit(caller, "run.stop", stopped.ok() ? stopped->run().id() : request->run(), stopped.status());
+    // The run manager audits one that was stopped.
+    if (!stopped.ok()) Audit(caller, "run.stop", request->run(), stopped.status());
     return Fill(response, std::move(stopped));
   });
 }
@@ -143,7 +167,7 @@ absl::StatusOr<v1::RunDocument> OperatorService::Stop(const Principal& caller, c
   v1::GetRunRequest get;
   TRB_ASSIGN_OR_RETURN(*get.mutable_run(), options_.store->ResolveRun(request.run()));
   if (!StoppedBefore(request.request_id(), get.run())) {
-    TRB_RETURN_IF_ERROR(options_.runs->StopRun(get.run(), caller.Actor()));
+    TRB_RETURN_IF_ERROR(options_.runs->StopRun(get.run(), {caller.Actor(), caller.certificate_sha256}));
     MutexLock lock(&mu_);
     if (stops_.size() >= kMaxRemembered) stops_.clear();
     if (!request.request_id().empty()) stops_[request.request_id()] = get.run();
@@ -220,8 +244,11 @@ grpc::ServerWriteReactor<v1::ModelPart>* OperatorService::ExportModel(Context* c
                                                                       const v1::ExportModelRequest* request) {
   using Stream = ChunkStream<v1::ModelPart>;
   return Stream::Start(options_.gate, context, TRB_METHOD("ExportModel"),
-                       [this, request](const Principal&) -> absl::StatusOr<Stream::Source> {
-                         TRB_ASSIGN_OR_RETURN(v1::ModelHeader header, FindModel(*options_.store, *request));
+                       [this, request](const Principal& caller) -> absl::StatusOr<Stream::Source> {
+                         absl::StatusOr<v1::ModelHeader> found = FindModel(*options_.store, *request);
+                         Audit(caller, "model.export", absl::StrCat(request->run(), "@", request->round()),
+                               found.status());
+                         TRB_ASSIGN_OR_RETURN(v1::ModelHeader header, std::move(found));
                          Stream::Source source;
                          TRB_ASSIGN_OR_RETURN(source.bytes, options_.models->Get(header.model_sha256()));
                          header.set_total_bytes(source.bytes->size());

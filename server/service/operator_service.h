@@ -1,7 +1,7 @@
-// What an operator may call (operator.proto). Thin: admission, conversion, one call, the answer; mutations leave a line
-// in the audit, refused ones too. Threads: gRPC calls it from many threads; everything that waits runs on workers.
-// Ownership: Options borrows; all of it outlives the service, and the service outlives the server it is registered
-// with.
+// What an operator may call (operator.proto). Thin: admission, conversion, one call, the answer; mutations, and what
+// takes a model or a history out, leave a line in the audit, refused ones too. Threads: gRPC calls it from many
+// threads; everything that waits runs on workers. Ownership: Options borrows; all of it outlives the service, and the
+// service outlives the server it is registered with.
 #ifndef TRIBUTARY_SERVER_SERVICE_OPERATOR_SERVICE_H_
 #define TRIBUTARY_SERVER_SERVICE_OPERATOR_SERVICE_H_
 
@@ -15,6 +15,7 @@
 #include "server/ledger/ledger_store.h"
 #include "server/rounds/run_manager.h"
 #include "server/service/gate.h"
+#include "server/service/history_streams.h"
 #include "server/service/model_snapshots.h"
 #include "server/service/session_registry.h"
 #include "tributary/v1/operator.grpc.pb.h"
@@ -37,7 +38,8 @@ class OperatorService final : public v1::OperatorService::CallbackService {
     // Opens the enrolment port before an invitation goes out.
     std::function<void()> on_invited;
   };
-  explicit OperatorService(Options options) : options_(std::move(options)) {}
+  explicit OperatorService(Options options)
+      : options_(std::move(options)), replays_(options_.store, options_.blobs, options_.clock) {}
 
   using Context = grpc::CallbackServerContext;
   using Unary = grpc::ServerUnaryReactor;
@@ -56,6 +58,10 @@ class OperatorService final : public v1::OperatorService::CallbackService {
   grpc::ServerReadReactor<v1::ModelPart>* PutModel(Context* context, v1::PutModelResponse* response) override;
   Unary* VerifyHistory(Context* context, const v1::VerifyHistoryRequest* request,
                        v1::HistoryVerification* response) override;
+  grpc::ServerWriteReactor<v1::HistoryPart>* ExportHistory(Context* context,
+                                                           const v1::ExportHistoryRequest* request) override;
+  grpc::ServerWriteReactor<v1::ReplayPart>* ReplayHistory(Context* context,
+                                                          const v1::ReplayHistoryRequest* request) override;
   Unary* ListAudit(Context* context, const v1::ListAuditRequest* request, v1::AuditList* response) override;
 
  private:
@@ -71,6 +77,7 @@ class OperatorService final : public v1::OperatorService::CallbackService {
   bool StoppedBefore(const std::string& request_id, const std::string& run) TRB_EXCLUDES(mu_);
 
   const Options options_;
+  Replays replays_;  // locks itself
   Mutex mu_;
   std::map<std::string, std::string> stops_ TRB_GUARDED_BY(mu_);  // request id -> run, of this process
 };

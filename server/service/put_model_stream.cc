@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/crypto/digest.h"
 #include "common/rpc/limits.h"
-#include "common/rpc/peer.h"
 #include "common/rpc/status_codes.h"
 #include "common/update/update_codec.h"
 
@@ -29,8 +28,7 @@ void PutModelStream::Post(void (PutModelStream::*step)()) {
 }
 
 void PutModelStream::Begin() {
-  auto pass = gate_.AdmitStream(rpc::PeerCertificatePem(context_), kMethod,
-                                [this](const absl::Status&, bool) { context_.TryCancel(); });
+  auto pass = gate_.AdmitStream(peer_, kMethod, [this](const absl::Status&, bool) { context_.TryCancel(); });
   if (!pass.ok()) return End(pass.status());
   pass_ = *std::move(pass);
   StartRead(&part_);

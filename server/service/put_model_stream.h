@@ -29,7 +29,12 @@ class PutModelStream : public grpc::ServerReadReactor<v1::ModelPart> {
  private:
   PutModelStream(Gate* gate, storage::BlobStore* blobs, grpc::CallbackServerContext* context,
                  v1::PutModelResponse* response, Audit audit)
-      : gate_(*gate), blobs_(*blobs), context_(*context), response_(*response), audit_(std::move(audit)) {}
+      : gate_(*gate),
+        blobs_(*blobs),
+        peer_(gate->Greet(*context)),
+        context_(*context),
+        response_(*response),
+        audit_(std::move(audit)) {}
   void Post(void (PutModelStream::*step)());
   void Begin();
   void TakePart();
@@ -39,6 +44,7 @@ class PutModelStream : public grpc::ServerReadReactor<v1::ModelPart> {
 
   Gate& gate_;
   storage::BlobStore& blobs_;
+  const rpc::Peer peer_;
   grpc::CallbackServerContext& context_;
   v1::PutModelResponse& response_;
   const Audit audit_;

@@ -7,8 +7,15 @@ namespace tributary::service {
 namespace {
 
 constexpr int kMostNewcomers = 2;
+constexpr double kSessionsAtFullRate = 1000;
+// A beat that comes before keepalive would ask saves its ping.
+constexpr double kMostStretch = 3.6;
 
 }  // namespace
+
+absl::Duration HeartbeatInterval(absl::Duration base, uint64_t sessions) {
+  return base * std::clamp(static_cast<double>(sessions) / kSessionsAtFullRate, 1.0, kMostStretch);
+}
 
 void SessionRegistry::Expect(const std::string& client_id, std::shared_ptr<SessionSink> sink) {
   std::shared_ptr<SessionSink> oldest;
@@ -33,7 +40,7 @@ void SessionRegistry::Forget(const SessionSink* sink) {
   if (it != newcomers_.end()) gone.splice(gone.begin(), newcomers_, it);
 }
 
-uint64_t SessionRegistry::Open(const std::string& client_id, const v1::Hello& hello,
+uint64_t SessionRegistry::Open(const std::string& client_id, const v1::Hello& hello, absl::Duration silence,
                                std::shared_ptr<SessionSink> sink) {
   Forget(sink.get());
   std::shared_ptr<SessionSink> older;
@@ -44,6 +51,7 @@ uint64_t SessionRegistry::Open(const std::string& client_id, const v1::Hello& he
     session = entry.session = next_++;
     entry.sink = std::move(sink);
     entry.last_heard = clock_.Monotonic();
+    entry.silence = silence;
     for (const v1::RunHead& head : hello.heads()) entry.heads[head.run_id()] = head;
     Entry& slot = entries_[client_id];
     older = std::move(slot.sink);
@@ -80,19 +88,29 @@ void SessionRegistry::TaskAnswered(const std::string& client_id, const std::stri
   it->second.pushed.erase(task);
 }
 
-void SessionRegistry::EndSilent(absl::Duration limit) {
+void SessionRegistry::EndSilent(absl::Duration newcomers) {
   std::vector<std::shared_ptr<SessionSink>> silent, stuck;
   {
     MutexLock lock(&mu_);
     const absl::Duration now = clock_.Monotonic();
-    const auto judge = [&](absl::Duration silence, const std::shared_ptr<SessionSink>& sink) {
-      if (silence > limit) (silence > limit + absl::Seconds(1) ? stuck : silent).push_back(sink);
+    const auto judge = [&](absl::Duration since, absl::Duration limit, const std::shared_ptr<SessionSink>& sink) {
+      if (now - since > limit) (now - since > limit + absl::Seconds(1) ? stuck : silent).push_back(sink);
     };
-    for (const auto& [id, entry] : entries_) judge(now - entry.last_heard, entry.sink);
-    for (const Newcomer& newcomer : newcomers_) judge(now - newcomer.since, newcomer.sink);
+    for (const auto& [id, entry] : entries_) judge(entry.last_heard, entry.silence, entry.sink);
+    for (const Newcomer& newcomer : newcomers_) judge(newcomer.since, newcomers, newcomer.sink);
   }
   for (const auto& sink : stuck) sink->Cancel();
   for (const auto& sink : silent) sink->End(absl::UnavailableError("no heartbeat for too long"), false);
+}
+
+absl::Duration SessionRegistry::Heartbeat(absl::Duration base) {
+  return HeartbeatInterval(base, std::max<uint64_t>(Count(), enrolled_count_));
+}
+
+absl::Status SessionRegistry::CountEnrolled() {
+  TRB_ASSIGN_OR_RETURN(const std::vector<rounds::Candidate> all, enrolled_());
+  enrolled_count_ = all.size();
+  return absl::OkStatus();
 }
 
 void SessionRegistry::EndAll(const v1::Pace& pace) {

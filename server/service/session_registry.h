@@ -6,6 +6,7 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_SESSION_REGISTRY_H_
 #define TRIBUTARY_SERVER_SERVICE_SESSION_REGISTRY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -33,6 +34,11 @@ class SessionSink {
   virtual void Cancel() = 0;
 };
 
+// How often a new session is asked to beat when there may be `sessions`: `base` up to a thousand, from there on less
+// often, so that all together beat at the same rate, but at least every 3.6 * base. A peer whose connection is dead is
+// noticed by keepalive (common/rpc/limits.h) however seldom it beats.
+absl::Duration HeartbeatInterval(absl::Duration base, uint64_t sessions);
+
 class SessionRegistry : public rounds::Dispatcher {
  public:
   // All enrolled and active clients, `online` unset.
@@ -44,21 +50,26 @@ class SessionRegistry : public rounds::Dispatcher {
   void Expect(const std::string& client_id, std::shared_ptr<SessionSink> sink) TRB_EXCLUDES(mu_);
   // It ended before its hello, or is not let in after all. Unknown ones are fine.
   void Forget(const SessionSink* sink) TRB_EXCLUDES(mu_);
-  // Makes this session the client's; an older one ends with ABORTED. Returns what names it from here on.
-  uint64_t Open(const std::string& client_id, const v1::Hello& hello, std::shared_ptr<SessionSink> sink)
-      TRB_EXCLUDES(mu_);
+  // Makes this session the client's; an older one ends with ABORTED. It ends when it is not heard from for `silence`.
+  // Returns what names it from here on.
+  uint64_t Open(const std::string& client_id, const v1::Hello& hello, absl::Duration silence,
+                std::shared_ptr<SessionSink> sink) TRB_EXCLUDES(mu_);
   // True when it was still the client's newest session: the client is offline now.
   bool Close(const std::string& client_id, uint64_t session) TRB_EXCLUDES(mu_);
   // The client was heard from.
   void Touch(const std::string& client_id, uint64_t session) TRB_EXCLUDES(mu_);
   // The client answered: when it took the task, it remembers from now on the history that came with it.
   void TaskAnswered(const std::string& client_id, const std::string& task_id, bool taken) TRB_EXCLUDES(mu_);
-  // Ends (UNAVAILABLE) the sessions not heard from for `limit`, those without a hello too; cuts those that are still
-  // there one second later.
-  void EndSilent(absl::Duration limit) TRB_EXCLUDES(mu_);
+  // Ends (UNAVAILABLE) the sessions not heard from for their silence, and those without a hello for `newcomers`; cuts
+  // those that are still there one second later.
+  void EndSilent(absl::Duration newcomers) TRB_EXCLUDES(mu_);
   // Sends the pace to all, then ends them (UNAVAILABLE) once it is out.
   void EndAll(const v1::Pace& pace) TRB_EXCLUDES(mu_);
   bool IsOnline(const std::string& client_id) TRB_EXCLUDES(mu_);
+  // How often the next session shall beat. All enrolled clients count: after a restart they come back one by one.
+  absl::Duration Heartbeat(absl::Duration base) TRB_EXCLUDES(mu_);
+  // Counts the enrolled again. Asks the identities: now and then is enough.
+  absl::Status CountEnrolled();
   uint64_t Count() TRB_EXCLUDES(mu_);
 
   absl::StatusOr<std::vector<rounds::Candidate>> Candidates() override;
@@ -70,7 +81,7 @@ class SessionRegistry : public rounds::Dispatcher {
   struct Entry {
     uint64_t session = 0;
     std::shared_ptr<SessionSink> sink;
-    absl::Duration last_heard;
+    absl::Duration last_heard, silence;
     std::map<std::string, v1::RunHead> heads;   // by run
     std::map<std::string, v1::RunHead> pushed;  // by task id: the head that the task carries
   };
@@ -83,6 +94,7 @@ class SessionRegistry : public rounds::Dispatcher {
 
   const Enrolled enrolled_;
   const Clock& clock_;
+  std::atomic<uint64_t> enrolled_count_{0};
   Mutex mu_;
   uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
   std::map<std::string, Entry> entries_ TRB_GUARDED_BY(mu_);  // by client id

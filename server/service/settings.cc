@@ -22,6 +22,18 @@ identity::HostPort Address(TomlTable* root, const char* key, const std::string& 
   return {};
 }
 
+Connections::Limits ConnectionLimits(TomlTable* root) {
+  Connections::Limits limits;
+  const auto count = [root](const char* key, size_t* value, int64_t most) {
+    *value = static_cast<size_t>(root->Int(key, static_cast<int64_t>(*value), 1, most));
+  };
+  count("max_connections", &limits.in_all, 1'000'000);
+  count("max_pending_connections", &limits.pending, 100'000);
+  count("max_pending_per_address", &limits.pending_per_address, 100'000);
+  count("max_connections_per_client", &limits.per_identity, 1000);
+  return limits;
+}
+
 std::string DefaultAdvertise(const identity::Federation& federation) {
   return federation.advertise.empty() ? identity::JoinHostPort(federation.host, 0) : federation.advertise;
 }
@@ -45,6 +57,7 @@ absl::StatusOr<Settings> ReadSettings(const std::string& directory, const identi
   if (level != "debug" && level != "info" && level != "warning" && level != "error") {
     root.Fault("log_level", "is debug, info, warning or error");
   }
+  settings.connections = ConnectionLimits(&root);
   root.RejectUnknownKeys();
   TRB_RETURN_IF_ERROR(WithFix(reader->Faults(), absl::StrCat("mend ", path)));
   return settings;
@@ -64,7 +77,12 @@ absl::Status WriteSettings(const std::string& directory, const identity::Federat
       DefaultAdvertise(federation),
       "\"\n\n"
       "# threads = 0         # of aggregation and evaluation; 0: one a core\n"
-      "# log_level = \"info\"  # debug, info, warning, error\n");
+      "# What follows is read again on SIGHUP.\n"
+      "# log_level = \"info\"  # debug, info, warning, error\n"
+      "# max_connections = 20000           # of the main port; each costs two open files\n"
+      "# max_pending_connections = 1024    # of strangers: sockets on which no call was let in yet\n"
+      "# max_pending_per_address = 256     # of these, from one address\n"
+      "# max_connections_per_client = 32   # beyond it the oldest is cut\n");
   return WriteFileDurably(PathIn(directory), text);
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/base/status.h"
 #include "server/identity/federation.h"
+#include "server/service/connections.h"
 
 namespace tributary::service {
 
@@ -15,7 +16,9 @@ struct Settings {
   identity::HostPort listen, enrol_listen;  // port 0: chosen at the first run and kept
   identity::HostPort advertise;             // for peers; port 0: the port listened on
   int threads = 0;                          // of aggregation and evaluation; 0: one a core
-  std::string log_level = "info";           // debug, info, warning, error
+  // What may change while the coordinator runs (SIGHUP).
+  std::string log_level = "info";   // debug, info, warning, error
+  Connections::Limits connections;  // of the main port
 };
 
 // INVALID_ARGUMENT lists every fault with its line. A missing file is all defaults.

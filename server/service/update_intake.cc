@@ -165,6 +165,7 @@ v1::Rejected UpdateIntake::Refuse(const identity::Principal& caller, const v1::U
     v1::AuditEntry entry;
     entry.set_time_unix_ms(options_.clock->NowUnixMillis());
     entry.set_actor(caller.Actor());
+    entry.set_certificate_sha256(caller.certificate_sha256);
     entry.set_action("update.upload");
     entry.set_subject(EscapeForLog(record.task_id(), 64));
     entry.set_outcome(absl::StrCat("refused: ", why.reason()));

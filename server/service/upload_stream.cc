@@ -4,7 +4,6 @@
 
 #include "common/base/fail_point.h"
 #include "common/rpc/limits.h"
-#include "common/rpc/peer.h"
 #include "common/rpc/status_codes.h"
 #include "common/update/rejection.h"
 
@@ -22,8 +21,7 @@ UploadStream* UploadStream::Start(const Parts& parts, grpc::CallbackServerContex
 }
 
 void UploadStream::Enter() {
-  auto pass = parts_.gate->AdmitStream(rpc::PeerCertificatePem(context_), method_,
-                                       [this](const absl::Status&, bool) { context_.TryCancel(); });
+  auto pass = parts_.gate->AdmitStream(peer_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); });
   if (!pass.ok()) return End(pass.status());
   pass_ = *std::move(pass);
   const absl::Status entered = EnterSlots();

@@ -46,7 +46,12 @@ class UploadStream : public grpc::ServerReadReactor<v1::UploadChunk>,
   enum class Turn { kStarting, kWaiting, kReading, kWorking, kEnded };
   UploadStream(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method,
                v1::UploadUpdateResponse* response)
-      : parts_(parts), context_(*context), method_(method), response_(*response), pace_(parts.clock, parts.silence) {}
+      : parts_(parts),
+        peer_(parts.gate->Greet(*context)),
+        context_(*context),
+        method_(method),
+        response_(*response),
+        pace_(parts.clock, parts.silence) {}
   void Enter();
   absl::Status EnterSlots();
   void Read(Turn from) TRB_EXCLUDES(mu_);
@@ -58,6 +63,7 @@ class UploadStream : public grpc::ServerReadReactor<v1::UploadChunk>,
   void End(const absl::Status& status) TRB_EXCLUDES(mu_);
 
   const Parts parts_;
+  const rpc::Peer peer_;
   grpc::CallbackServerContext& context_;
   const std::string_view method_;
   v1::UploadUpdateResponse& response_;

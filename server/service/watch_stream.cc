@@ -17,7 +17,7 @@ WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext*
   stream->self_ = stream;
   WatchStream* raw = stream.get();
   // The peer is read now: when the worker comes to it, the stream may be over and its context gone.
-  const bool posted = parts.gate->workers().Post([stream, peer = rpc::PeerCertificatePem(*context)] {
+  const bool posted = parts.gate->workers().Post([stream, peer = parts.gate->Greet(*context)] {
     const absl::Status begun = stream->Begin(peer);
     if (begun.ok()) return;
     LogFailure(stream->method_, begun);
@@ -27,10 +27,10 @@ WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext*
   return raw;
 }
 
-absl::Status WatchStream::Begin(const std::string& peer_pem) {
+absl::Status WatchStream::Begin(const rpc::Peer& peer) {
   const std::weak_ptr<WatchStream> weak = weak_from_this();
   TRB_ASSIGN_OR_RETURN(StreamPass pass,
-                       parts_.gate->AdmitStream(peer_pem, method_, [weak](const absl::Status& why, bool again) {
+                       parts_.gate->AdmitStream(peer, method_, [weak](const absl::Status& why, bool again) {
                          const auto live = weak.lock();
                          if (live == nullptr) return;
                          live->End(why);

@@ -43,7 +43,7 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
         method_(method),
         run_(std::move(run)),
         out_(this, context, {kMaxQueued, kMaxQueuedBytes, false}) {}
-  absl::Status Begin(const std::string& peer_pem);
+  absl::Status Begin(const rpc::Peer& peer);
   void Cancel() TRB_EXCLUDES(mu_);
   bool Take(const v1::RunEvent& event) TRB_EXCLUDES(mu_);
   void End(const absl::Status& status) TRB_EXCLUDES(mu_);

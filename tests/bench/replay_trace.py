@@ -10,7 +10,9 @@ ReLU and max pooling have kinks: where a pre-activation is 1e-8 from zero, or tw
 which way the gradient goes, and every later step is another one. So each client is replayed several times: in float32, in float64, and
 in float32 from initial weights that are moved by half a unit in the last place. `max_dw` is our distance to the nearest of these,
 `torch_dw` the largest between two of them. When PyTorch does not agree with itself (torch_dw above --limit) and we are near none, the
-client is `undecided`: it shows nothing. Where PyTorch agrees with itself, so must we.
+client is `undecided`: it shows nothing. Where PyTorch agrees with itself, so must we. fedavg-cnn-smooth has fedavg-cnn's layers with tanh and
+average pooling: no kinks, so there no client may be undecided. `columns` says in how many units or filters of a layer we are further than
+--limit from the nearest replay: a kink that went the other way shows as one.
 
 Prints a JSON line a client; exits with 1 when a decided client differs by more than --limit, or a case has no decided one. Needs
 Debian's python3-torch and python3-numpy.
@@ -35,13 +37,18 @@ BIN = os.environ.get("TRIBUTARY_BIN", os.path.join(TOP, "build", "release", "bin
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 # 60,000 images in 94 parts, or 12,665 in 20: a little less than 20 batches of 32 each, the last one ragged.
 CASES = [(preset, optimizer, rate, clients)
-         for preset, clients in (("keras-cnn", 94), ("cat-cnn", 20), ("fedavg-cnn", 94))
+         for preset, clients in (("keras-cnn", 94), ("cat-cnn", 20), ("fedavg-cnn", 94), ("fedavg-cnn-smooth", 94))
          for optimizer, rate in (("sgd", 0.1), ("adam", 0.001))]
+# The layers of fedavg-cnn without a kink: here nothing may be undecided.
+SMOOTH = """{ input = [28, 28, 1], loss = "sparse_categorical_crossentropy", layers = [
+  { conv2d = { filters = 32, kernel = [5, 5], padding = "same", activation = "tanh" } }, { avg_pool2d = { pool = [2, 2] } },
+  { conv2d = { filters = 64, kernel = [5, 5], padding = "same", activation = "tanh" } }, { avg_pool2d = { pool = [2, 2] } },
+  { flatten = {} }, { dense = { units = 512, activation = "tanh" } }, { dense = { units = 10, activation = "softmax" } } ] }"""
 RUN = """
 name = "trace"
 rounds = 2
 seed = 3
-model = {{ preset = "{preset}" }}
+model = {model}
 train = {{ epochs = 1, batch_size = 32, optimizer = "{optimizer}", learning_rate = {rate} }}
 round = {{ clients = 3, min_clients = 3 }}
 """
@@ -113,6 +120,8 @@ def logits_of(layers, weights, x):
             if spec.get("padding") == "PADDING_SAME":
                 x = pad_same(x, pool, stride, -np.inf)
             x = F.max_pool2d(x, pool, stride)
+        elif kind == "avg_pool2d":
+            x = F.avg_pool2d(x, pair(spec, "pool", (2, 2)))
         elif kind == "flatten":
             x = x.permute(0, 2, 3, 1).flatten(1)
         elif kind == "dense":
@@ -172,6 +181,16 @@ def distance(a, b):
     return max((v.detach().double() - w.detach().double()).abs().max().item() for v, w in zip(a, b))
 
 
+def columns_beyond(limit, a, b):
+    """By layer: in how many of its units or filters some weight is further apart than `limit`."""
+    counts = {}
+    for i, (v, w) in enumerate(zip(a, b)):
+        far = ((v.detach().double() - w.detach().double()).abs() > limit).reshape(-1, v.shape[-1]).any(0).sum().item()
+        if far:
+            counts[f"{i // 2 + 1}"] = max(far, counts.get(f"{i // 2 + 1}", 0))
+    return counts
+
+
 def starts(start):
     """The initial weights of each replay, by what it is called."""
     yield "float32", [w.clone() for w in start]
@@ -191,7 +210,7 @@ def replay_client(plan, x, y, start, ours, lines, limit):
     max_dw = distance(ours, replays[near])
     torch_dw = max(distance(a, b) for a, b in itertools.combinations(replays.values(), 2))
     return {"steps": len(lines), "max_dw": max_dw, "max_dloss": losses[near], "moved": distance(ours, start),
-            "torch_dw": torch_dw, "near": near, "undecided": max_dw > limit and torch_dw > limit}
+            "torch_dw": torch_dw, "near": near, "columns": columns_beyond(limit, ours, replays[near]), "undecided": max_dw > limit and torch_dw > limit}
 
 
 def replay_trace(data, trace, limit):
@@ -221,7 +240,8 @@ def make_trace(folder, mnist, preset, optimizer, rate, clients):
         write_idx(data, images[labels < 2], labels[labels < 2])
     run, trace = os.path.join(folder, "run.toml"), os.path.join(folder, f"{preset}-{optimizer}")
     with open(run, "w", encoding="utf-8") as f:
-        f.write(RUN.format(preset=preset, optimizer=optimizer, rate=rate))
+        model = SMOOTH if preset.endswith("-smooth") else f'{{ preset = "{preset}" }}'
+        f.write(RUN.format(model=model, optimizer=optimizer, rate=rate))
     subprocess.run([os.path.join(BIN, "tributary"), "simulate", run, "--clients", str(clients), "--data", data, "--trace", trace],
                    check=True, stdout=subprocess.DEVNULL)
     return data, trace
@@ -235,7 +255,7 @@ def check_case(case, rows, limit):
         print(json.dumps({**names, **row}), flush=True)
         if case is not None and row["steps"] != 20:
             raise SystemExit(f"{row['steps']} steps, not 20")
-        if row["undecided"]:
+        if row["undecided"] and not names.get("model", "").endswith("-smooth"):
             undecided += 1
         else:
             decided.append(row["max_dw"])

@@ -1,8 +1,10 @@
 // How fast a network trains and evaluates, in images a second, beside the FMA peak that this machine showed in the same
 // run: one thread's rate as a share of one thread's peak, two threads' gain as a share of the gain that the peak itself
 // shows. A plain program, not a test: machines are shared and figures vary.
-// Usage: train_bench [--seconds S] [--only PREFIX] [--json FILE]
-//   --seconds  a case and thread count, default 1
+// All cases are run again and again in turn, so that a busy stretch of a shared machine hits none of them in every
+// pass. Usage: train_bench [--passes N] [--seconds S] [--only PREFIX] [--json FILE]
+//   --passes   over all cases, the peak measured before, between and after (the largest counts), default 5
+//   --seconds  a case, thread count and pass, default 1
 //   --only     the cases whose name begins with it, e.g. "fedavg-cnn sgd", "bf16"
 //   --json     writes what was printed, and the medians, to a file
 #include <algorithm>
@@ -52,6 +54,7 @@ constexpr Case kCases[] = {{"keras-cnn", "adam", 32},
                            {"fedavg-cnn", "evaluate", 256, Precision::kBf16}};
 
 struct Options {
+  int passes = 5;
   double seconds = 1;
   std::string only, json;
 };
@@ -77,10 +80,9 @@ class Examples {
   std::vector<int32_t> labels_;
 };
 
-// Images a second of stretches of at least a twentieth of a second, for `seconds`.
+// Adds the images a second of stretches of at least a twentieth of a second, for `seconds`.
 template <class Step>
-std::vector<double> Rates(size_t batch, double seconds, const Step& step) {
-  std::vector<double> rates;
+void AddRates(size_t batch, double seconds, const Step& step, std::vector<double>* rates) {
   uint64_t steps = 0;
   step(steps++);
   const double end = Now() + seconds;
@@ -88,26 +90,27 @@ std::vector<double> Rates(size_t batch, double seconds, const Step& step) {
     const double start = Now();
     const uint64_t first = steps;
     while (Now() - start < 0.05) step(steps++);
-    rates.push_back(static_cast<double>((steps - first) * batch) / (Now() - start));
+    rates->push_back(static_cast<double>((steps - first) * batch) / (Now() - start));
   } while (Now() < end);
-  return rates;
 }
 
-std::vector<double> Measure(const ModelDescription& model, const Case& c, int threads, double seconds) {
+void Measure(const ModelDescription& model, const Case& c, int threads, double seconds, std::vector<double>* rates) {
   const Examples examples(model, c.batch);
   Network::Options options{.max_batch = c.batch, .threads = threads, .gradients = false, .precision = c.precision};
   options.training = !c.evaluates();
   const auto network = Network::Create(model, options).value();
   network->InitializeGlorot(Seed{1});
   if (c.evaluates()) {
-    return Rates(c.batch, seconds, [&](uint64_t step) { network->EvaluateBatch(examples.batch(step), nullptr); });
+    const auto evaluate = [&](uint64_t step) { network->EvaluateBatch(examples.batch(step), nullptr); };
+    return AddRates(c.batch, seconds, evaluate, rates);
   }
   const bool adam = std::string(c.work) == "adam";
   const auto kind = adam ? OptimizerKind::kAdam : OptimizerKind::kSgd;
   const auto optimizer = Optimizer::Create(model, {.kind = kind, .threads = threads}).value();
-  return Rates(c.batch, seconds, [&](uint64_t step) {
+  const auto train = [&](uint64_t step) {
     network->TrainStep(examples.batch(step), {.step = step}, 0.0001f, optimizer.get());
-  });
+  };
+  AddRates(c.batch, seconds, train, rates);
 }
 
 struct Peaks {
@@ -142,23 +145,32 @@ nlohmann::json Report(const Case& c, const ModelDescription& model, const std::v
           {"share_of_peaks_gain_with_two_threads", scaling}};
 }
 
+struct Result {
+  Case c;
+  ModelDescription model;
+  std::vector<double> rates[2];  // with one thread, with two
+};
+
+std::vector<Result> ChosenCases(const std::string& prefix) {
+  std::vector<Result> chosen;
+  for (const Case& c : kCases) {
+    if (!c.name().starts_with(prefix) || (c.precision == Precision::kBf16 && !nn::HasBf16())) continue;
+    chosen.push_back({c, ModelDescription::FromProto(ModelDescription::Preset(c.preset).value()).value(), {}});
+  }
+  return chosen;
+}
+
 void Run(const Options& options) {
   PrintMachine();
   Peaks peaks;
   peaks.Measure();
-  struct Result {
-    Case c;
-    ModelDescription model;
-    std::vector<double> rates[2];
-  };
-  std::vector<Result> results;
-  for (const Case& c : kCases) {
-    if (!c.name().starts_with(options.only) || (c.precision == Precision::kBf16 && !nn::HasBf16())) continue;
-    Result r{c, ModelDescription::FromProto(ModelDescription::Preset(c.preset).value()).value(), {}};
-    for (const int threads : {1, 2}) r.rates[threads - 1] = Measure(r.model, c, threads, options.seconds);
-    results.push_back(std::move(r));
+  std::vector<Result> results = ChosenCases(options.only);
+  for (int pass = 0; pass < options.passes; ++pass) {
+    for (Result& r : results) {
+      for (const int threads : {1, 2}) Measure(r.model, r.c, threads, options.seconds, &r.rates[threads - 1]);
+    }
+    peaks.Measure();
   }
-  peaks.Measure();
   std::printf("float32 peak %.0f GFLOP/s with one thread, %.0f with two (x %.2f); bf16 %.0f with one\n", peaks.fma[0],
               peaks.fma[1], peaks.gain(), peaks.bf16);
   nlohmann::json all = {{"machine", DescribeMachine()},
@@ -172,7 +184,9 @@ void Run(const Options& options) {
 bool Parse(int argc, char** argv, Options* options) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
-    if (name == "--seconds") {
+    if (name == "--passes") {
+      options->passes = std::max(1, std::atoi(argv[i + 1]));
+    } else if (name == "--seconds") {
       options->seconds = std::max(0.1, std::atof(argv[i + 1]));
     } else if (name == "--only") {
       options->only = argv[i + 1];
@@ -192,7 +206,7 @@ int main(int argc, char** argv) {
   tributary::nn::BoundThreadSpinning(argv);
   tributary::bench::Options options;
   if (!tributary::bench::Parse(argc, argv, &options)) {
-    std::fprintf(stderr, "usage: train_bench [--seconds S] [--only PREFIX] [--json FILE]\n");
+    std::fprintf(stderr, "usage: train_bench [--passes N] [--seconds S] [--only PREFIX] [--json FILE]\n");
     return 2;
   }
   tributary::bench::Run(options);

@@ -105,7 +105,9 @@ class Federation:
     # Where the coordinator and the clients come from; `tributary` is always BIN's.
     programs = BIN
 
-    def __init__(self):
+    def __init__(self, descriptors=None):
+        """`descriptors`: the coordinator's `ulimit -n`."""
+        self.descriptors = descriptors
         self.root = tempfile.mkdtemp(prefix="tributary-e2e-")
         self.dir = os.path.join(self.root, "coordinator")
         self.coordinator = None
@@ -128,9 +130,17 @@ class Federation:
                                               "--enrol-listen", "127.0.0.1:0"]).ok()
 
     def start(self, env=None):
-        self.coordinator = Program([os.path.join(self.programs, "tributary-coordinator"), "run", "--dir", self.dir],
-                                   "coordinator", env)
+        argv = [os.path.join(self.programs, "tributary-coordinator"), "run", "--dir", self.dir]
+        if self.descriptors:
+            argv = ["/bin/sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh"] + argv
+        self.coordinator = Program(argv, "coordinator", env)
         self.coordinator.wait_for("ready main=")
+
+    def ports(self):
+        """Of the main and the enrolment port."""
+        with open(os.path.join(self.dir, "endpoints.json"), encoding="utf-8") as f:
+            endpoints = json.load(f)
+        return tuple(int(endpoints[k].rsplit(":", 1)[1]) for k in ("main", "enrol"))
 
     def restart_after_kill(self):
         self.coordinator.kill()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(sys.argv[1]).resolve()
 FLOOR = {"common/base": 0, "common/crypto": 1, "common/storage": 1, "common/data": 1, "common/nn": 1, "common/rpc": 2,
-         "common/update": 2, "common/learning": 3, "server": 4, "client": 4}
+         "common/update": 2, "common/history": 3, "common/learning": 3, "server": 4, "client": 4}
 FRIENDS = {("common/storage", "common/crypto"), ("common/data", "common/crypto"), ("common/nn", "common/data"),
            ("common/rpc", "common/update")}
 # server/operator is a program of its own: of the coordinator it may not touch anything.

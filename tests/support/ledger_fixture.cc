@@ -220,7 +220,7 @@ void LedgerFixture::RewriteRecord(const std::string& run, uint64_t round) {
   const std::string body = Must(ledger::BuildBody(*database_, run, round));
   const std::string previous = Must(ledger::ReadRecord(*database_, run, round)).previous_record_sha256;
   const std::string body_sha256 = crypto::Sha256Hex(body);
-  const std::string preimage = ledger::RecordPreimage(previous, body_sha256);
+  const std::string preimage = history::RecordPreimage(previous, body_sha256);
   const std::string signature = Must(receipt_key_->Sign(preimage));
   Must(database_->Run(
       "UPDATE records SET body = ?3, body_sha256 = ?4, record_sha256 = ?5, signature = ?6 "

@@ -6,7 +6,8 @@
 // of 14 or 28 pixels wastes nothing.
 #include "common/nn/kernels/bf16_simd.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+// clang 14 spells it without the underline.
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512BF16__)
 #include <immintrin.h>
 
 #include <cstddef>

@@ -4,7 +4,8 @@
 // registers. That hides the 4-cycle latency of two FMA ports, keeps the loads (14 broadcasts + 2 vectors of B) under
 // the FMAs, and takes so few bytes of B a cycle that B may stream from L2 through the whole depth. B goes through a
 // packed panel of 2 vectors x kDepth, so that its lines do not collide; where nothing is read twice it is used as it
-// lies.
+// lies. A B too large for the caches is packed several panels at a time: then its rows are read in long stretches,
+// which the hardware fetches ahead; two lines out of each long row it does not, and each waits for L3.
 #if defined(TRIBUTARY_NN_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TRIBUTARY_NN_GEMM_INL_H_
 #undef TRIBUTARY_NN_GEMM_INL_H_
@@ -31,6 +32,9 @@ constexpr size_t kLanes = HWY_LANES(float);
 constexpr size_t kPanel = 2 * kLanes;
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON;
 constexpr size_t kDepth = kManyRegisters ? 1024 : 256;  // a panel of B: in L2, or in L1
+constexpr size_t kTogether =
+    kManyRegisters ? 8 : 1;  // panels of a B of more than kCached floats, each as much shallower
+constexpr size_t kCached = size_t{1} << 18;
 // Registers: 2 sums a row, 2 for B, 1 for the broadcast.
 constexpr int kMaxRows = kManyRegisters ? 14 : 6;
 constexpr int kMaxScattered = kManyRegisters ? 8 : 6;  // their addresses take a register each
@@ -210,12 +214,18 @@ TileFn<const float*> RunTile(size_t rows, bool narrow) {
   return narrow ? TileFor<kMaxRows, 1, Rows, const float*>(rows) : TileFor<kMaxRows, 2, Rows, const float*>(rows);
 }
 
-// `steps` rows of `columns` floats, padded with zeros to kPanel, dense.
-HWY_INLINE void PackPanel(const float* b, size_t ldb, size_t steps, size_t columns, float* to) {
-  const Columns<2> part(columns);
+// `steps` rows of `columns` floats as panels of [steps][kPanel], one after the other, the last one padded with zeros.
+HWY_INLINE void PackPanels(const float* b, size_t ldb, size_t steps, size_t columns, float* to) {
+  const size_t whole = columns / kPanel, rest = columns % kPanel;
+  const Columns<2> part(rest);
   for (size_t k = 0; k < steps; ++k, b += ldb, to += kPanel) {
-    hn::StoreU(part.Load(b, 0), GemmD(), to);
-    hn::StoreU(part.Load(b, 1), GemmD(), to + kLanes);
+    for (size_t p = 0; p < whole; ++p) {
+      hn::StoreU(hn::LoadU(GemmD(), b + p * kPanel), GemmD(), to + p * steps * kPanel);
+      hn::StoreU(hn::LoadU(GemmD(), b + p * kPanel + kLanes), GemmD(), to + p * steps * kPanel + kLanes);
+    }
+    if (rest == 0) continue;
+    hn::StoreU(part.Load(b + whole * kPanel, 0), GemmD(), to + whole * steps * kPanel);
+    hn::StoreU(part.Load(b + whole * kPanel, 1), GemmD(), to + whole * steps * kPanel + kLanes);
   }
 }
 
@@ -268,29 +278,38 @@ HWY_INLINE void RowBlocks(const float* a, const Axis& rows, const Axis& depth, c
   }
 }
 
-// One block of k: `depth` steps from a, B's rows from b.
+// One block of k: `depth` steps from a, B's rows from b, `together` panels packed at a time.
 HWY_INLINE void DepthBlock(const GemmArgs& args, const float* a, const Axis& depth, const float* b, bool first,
-                           bool last, float* scratch) {
+                           bool last, size_t together, float* scratch) {
   for (size_t j = 0; j < args.n; j += kPanel) {
-    const size_t columns = HWY_MIN(kPanel, args.n - j);
+    const size_t columns = HWY_MIN(kPanel, args.n - j), behind = j % (together * kPanel);
     const bool whole = columns == kPanel || columns == kLanes;
-    const bool in_place = whole && (args.ldb == kPanel || args.rows.size() <= kMaxRows);
-    if (!in_place) PackPanel(b + j, args.ldb, depth.size(), columns, scratch);
+    const bool in_place = together == 1 && whole && (args.ldb == kPanel || args.rows.size() <= kMaxRows);
+    if (!in_place && behind == 0) {
+      PackPanels(b + j, args.ldb, depth.size(), HWY_MIN(together * kPanel, args.n - j), scratch);
+    }
     const float* bias = args.bias == nullptr ? nullptr : args.bias + j;
     const TileEnds ends = {args.c + j, args.ldc, columns, args.accumulate || !first, bias, args.relu && last};
-    RowBlocks(a, args.rows, depth, in_place ? b + j : scratch, in_place ? args.ldb : kPanel, ends);
+    RowBlocks(a, args.rows, depth, in_place ? b + j : scratch + behind * depth.size(), in_place ? args.ldb : kPanel,
+              ends);
   }
+}
+
+HWY_INLINE size_t PanelsTogether(const GemmArgs& args) {
+  if (args.depth.size() * args.ldb <= kCached || args.rows.size() <= kMaxRows) return 1;
+  return HWY_MIN(kTogether, (args.n + kPanel - 1) / kPanel);
 }
 
 void Gemm(const GemmArgs& args, float* scratch) {
   const Axis& depth = args.depth;
   if (depth.size() == 0) {
-    DepthBlock(args, args.a, {0, 0, 1, 0}, args.b, true, true, scratch);
+    DepthBlock(args, args.a, {0, 0, 1, 0}, args.b, true, true, 1, scratch);
     return;
   }
+  const size_t together = PanelsTogether(args), most = kDepth / together;
   // Whole inner runs as long as they fit, else pieces of one run.
-  const size_t runs = depth.inner >= kDepth ? 1 : HWY_MIN(depth.outer, kDepth / depth.inner);
-  const size_t piece = HWY_MIN(depth.inner, kDepth);
+  const size_t runs = depth.inner >= most ? 1 : HWY_MIN(depth.outer, most / depth.inner);
+  const size_t piece = HWY_MIN(depth.inner, most);
   for (size_t outer = 0; outer < depth.outer; outer += runs) {
     for (size_t inner = 0; inner < depth.inner; inner += piece) {
       const Axis block = {HWY_MIN(piece, depth.inner - inner), depth.inner_stride, HWY_MIN(runs, depth.outer - outer),
@@ -298,7 +317,7 @@ void Gemm(const GemmArgs& args, float* scratch) {
       const float* a = args.a + outer * depth.outer_stride + inner * depth.inner_stride;
       const float* b = args.b + (outer * depth.inner + inner) * args.ldb;
       const bool last = outer + runs >= depth.outer && inner + piece >= depth.inner;
-      DepthBlock(args, a, block, b, outer == 0 && inner == 0, last, scratch);
+      DepthBlock(args, a, block, b, outer == 0 && inner == 0, last, together, scratch);
     }
   }
 }

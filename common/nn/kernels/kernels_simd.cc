@@ -25,7 +25,7 @@ constexpr const char* kIsaName = HWY_TARGET == HWY_AVX3_DL  ? "avx512dl"
                                  : HWY_TARGET == HWY_SSE4   ? "sse4"
                                  : HWY_TARGET == HWY_SSSE3  ? "ssse3"
                                  : HWY_TARGET == HWY_NEON   ? "neon"
-                                 : HWY_TARGET == HWY_EMU128 ? "scalar"
+                                 : HWY_TARGET == HWY_EMU128 ? "emu128"  // clang has it, g++ 12 has scalar
                                  : HWY_TARGET == HWY_SCALAR ? "scalar"
                                                             : "other";
 

@@ -6,9 +6,11 @@
 
 #include <filesystem>
 
+#include "client/session/certificate_renewal.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
 #include "tests/server/identity/identity_server.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/status_matchers.h"
 
 namespace tributary::client {
@@ -230,6 +232,31 @@ TEST_F(ClientIdentityTest, ARenewedCertificateHasANewKeyAndEndsTheOldOneWhenItIs
   EXPECT_FALSE(Pki(directory_).Load()->certificate.Certifies(old.Load()->key));
   EXPECT_OK(server_.CallAsClient(old));
   EXPECT_THAT(federation_.audit(), Contains("client/alice renew alice ok"));
+}
+
+// By such a clock the new certificate is due again at once.
+TEST_F(ClientIdentityTest, AClockThatIsAheadRenewsOnceAnHourAndNotAtEveryHeartbeat) {
+  ASSERT_OK(JoinAs(Token("alice")));
+  testing::ManualClock ahead(federation_.clock().Now() + absl::Hours(24 * 25));
+  session::CertificateRenewal renewal(directory_, server_.main_endpoint(), &ahead);
+  EXPECT_TRUE(renewal.Wanted(true));
+  EXPECT_THAT(renewal.Renew(), IsOkAndHolds(true));
+  EXPECT_FALSE(renewal.Wanted(true));
+  EXPECT_THAT(renewal.Renew(), IsOkAndHolds(false));
+  ahead.Advance(absl::Minutes(61));
+  EXPECT_TRUE(renewal.Wanted(true));
+}
+
+TEST_F(ClientIdentityTest, AClockOutsideTheCertificatesTimeIsPutInWords) {
+  ASSERT_OK(JoinAs(Token("alice")));
+  const crypto::Certificate certificate = Pki(directory_).Load()->certificate;
+  EXPECT_EQ("", session::ClockFault(certificate, federation_.clock().Now()));
+  for (const absl::Time now : {certificate.not_before() - absl::Seconds(1), certificate.not_after()})
+    EXPECT_THAT(session::ClockFault(certificate, now),
+                ::testing::AllOf(HasSubstr("this machine's clock says 20"), HasSubstr("is valid from 20"),
+                                 HasSubstr(" to 20")));
+  EXPECT_THAT(session::CheckNotExpired(certificate, certificate.not_after()),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("this machine's clock says 20")));
 }
 
 TEST_F(ClientIdentityTest, ARenewalThatWasCutOffGoesOnWithTheSameKey) {

@@ -72,8 +72,13 @@ class ClientFixture : public ::testing::Test {
     parts.intake = intake_.get();
     parts.ledger = ledger_.get();
     parts.clock = &clock_;
-    parts.facts = data_->facts();
+    parts.facts = [this]() -> absl::StatusOr<v1::DatasetFacts> {
+      data_->SetTold(data_->facts());
+      return data_->facts();
+    };
+    parts.clock_fault = [this] { return clock_fault_; };
     parts.renewal = renewal_;
+    parts.identity = {"client-1", "anna", "client", "fed", "", ""};
     return parts;
   }
 
@@ -159,6 +164,7 @@ class ClientFixture : public ::testing::Test {
   FakeLink link_;
   Trainer::TrainFunction train_ = learning::TrainLocally;
   Renewal* renewal_ = nullptr;
+  std::string clock_fault_;
   std::unique_ptr<DataHolder> data_;
   std::unique_ptr<ClientLedger> ledger_;
   std::unique_ptr<Outbox> outbox_;

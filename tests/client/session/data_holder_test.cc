@@ -91,6 +91,78 @@ TEST(DataHolderTest, DataThatCannotBeReadAreAReasonAndNoCrash) {
   EXPECT_EQ(std::string::npos, refusal.reason.find('\n'));
 }
 
+// ---- data that change
+
+class ChangingDataTest : public ::testing::Test {
+ protected:
+  void Write(const char* text) { (void)dir_.Write("data.csv", text); }
+  Refusal Train() { return RefusalOf(data_->ForModel(Model({})).status(), "ok"); }
+
+  testing::TempDir dir_;
+  std::unique_ptr<DataHolder> data_ = DataHolder::Load(Csv(dir_, "a,b,label\n1,2,0\n3,4,1\n5,6,2\n"), policy::Policy());
+};
+
+TEST_F(ChangingDataTest, FilesAsTheyWereAreNotReadAgain) {
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* first, data_->ForModel(Model({})));
+  const float* const at = first->features.data();
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* second, data_->ForModel(Model({})));
+  EXPECT_EQ(at, second->features.data());
+}
+
+TEST_F(ChangingDataTest, OtherValuesOfAsManyExamplesAreTrainedAsTheyAreNow) {
+  Write("a,b,label\n9,2,0\n3,4,1\n5,6,2\n");
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* now, data_->ForModel(Model({})));
+  EXPECT_EQ(9, now->features[0]);
+  EXPECT_FALSE(data_->MustTell());
+}
+
+TEST_F(ChangingDataTest, AnotherCountIsNotTrainedBeforeTheCoordinatorWasTold) {
+  Write("a,b,label\n1,2,0\n3,4,1\n5,6,2\n7,8,2\n");
+  EXPECT_FALSE(data_->Check(Model({})).refused()) << "not known before the files are read";
+  const v1::DatasetFacts before = data_->facts();
+  const Refusal refusal = Train();
+  EXPECT_EQ("data_mismatch", refusal.code);
+  EXPECT_NE(std::string::npos, refusal.reason.find("4 examples, 2, 3 classes; the coordinator was told 3"))
+      << refusal.reason;
+  EXPECT_EQ(3u, before.examples());
+  EXPECT_TRUE(data_->MustTell());
+  EXPECT_EQ("data_mismatch", Train().code) << "not even when asked again";
+  data_->SetTold(data_->facts());
+  EXPECT_FALSE(data_->MustTell());
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* now, data_->ForModel(Model({})));
+  EXPECT_EQ(4u, now->count);
+}
+
+TEST_F(ChangingDataTest, AChangeThatDoesNotFitTheModelIsAMismatch) {
+  Write("a,b,c,label\n1,2,3,0\n3,4,5,1\n5,6,7,2\n");
+  EXPECT_EQ("data_mismatch", Train().code);
+  data_->SetTold(data_->facts());
+  EXPECT_EQ("data_mismatch", Train().code) << "three features are not two";
+}
+
+TEST_F(ChangingDataTest, DataThatAreGoneDeclineUntilTheyAreBack) {
+  std::filesystem::rename(dir_.File("data.csv"), dir_.File("away.csv"));
+  EXPECT_FALSE(data_->Check(Model({})).refused()) << "the trainer looks";
+  EXPECT_EQ("data_error", Train().code);
+  EXPECT_EQ("data_error", data_->Check(Model({})).code) << "known by now";
+  EXPECT_FALSE(data_->MustTell()) << "it says what it said: the operator sees why it declines";
+  EXPECT_EQ(3u, data_->facts().examples());
+  std::filesystem::rename(dir_.File("away.csv"), dir_.File("data.csv"));
+  EXPECT_FALSE(data_->Check(Model({})).refused());
+  EXPECT_OK(data_->ForModel(Model({})).status());
+}
+
+TEST_F(ChangingDataTest, DataThatWereNeverThereAreTakenWhenTheyCome) {
+  ClientSettings settings;
+  settings.data = dir_.File("late.csv");
+  const auto late = DataHolder::Load(settings, policy::Policy());
+  EXPECT_FALSE(late->status().ok());
+  v1::DatasetFacts told = data_->facts();
+  late->SetTold(told);  // as the ledger remembers
+  (void)dir_.Write("late.csv", "a,b,label\n1,2,0\n3,4,1\n5,6,2\n");
+  EXPECT_OK(late->ForModel(Model({})).status());
+}
+
 TEST(DataHolderTest, SharesAreDisjointAndComplete) {
   ClientSettings settings;
   settings.data = "synthetic:90";
@@ -154,10 +226,10 @@ TEST_F(ImagesOfAnySizeTest, EachModelGetsItsOwnSizeAndOrderOfClasses) {
 
 TEST_F(ImagesOfAnySizeTest, TheSizeTrainedLastIsKept) {
   const auto data = Load();
-  ASSERT_OK(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status());
-  std::filesystem::remove_all(settings_.data);
-  ASSERT_OK_AND_ASSIGN(const data::Dataset* mapped, data->ForModel(Cats(28, 28, 1, {"dog", "cat"})));
-  EXPECT_EQ(3u, mapped->count);
+  ASSERT_OK_AND_ASSIGN(const data::Dataset* mapped, data->ForModel(Cats(28, 28, 1, {"cat", "dog"})));
+  const auto* const decoded = mapped->pixels.data();
+  ASSERT_OK_AND_ASSIGN(mapped, data->ForModel(Cats(28, 28, 1, {"dog", "cat"})));
+  EXPECT_EQ(decoded, mapped->pixels.data()) << "not decoded again";
 }
 
 TEST_F(ImagesOfAnySizeTest, AFolderThatIsGoneIsADataErrorThatNamesIt) {
@@ -169,12 +241,13 @@ TEST_F(ImagesOfAnySizeTest, AFolderThatIsGoneIsADataErrorThatNamesIt) {
   EXPECT_EQ(std::string::npos, refusal.reason.find(settings_.data)) << refusal.reason;
 }
 
-TEST_F(ImagesOfAnySizeTest, AFolderThatChangedSinceHelloIsADataError) {
+TEST_F(ImagesOfAnySizeTest, APictureMoreThanHelloToldIsAMismatchUntilItIsTold) {
   const auto data = Load();
   dir_.Write("pictures/cat.9.png", Flat(3, 6, 6, 1));
   const Refusal refusal = RefusalOf(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status(), "other");
-  EXPECT_EQ("data_error", refusal.code);
-  EXPECT_NE(std::string::npos, refusal.reason.find("4 examples, 3 then")) << refusal.reason;
+  EXPECT_EQ("data_mismatch", refusal.code);
+  EXPECT_NE(std::string::npos, refusal.reason.find("4 examples")) << refusal.reason;
+  EXPECT_NE(std::string::npos, refusal.reason.find("told 3 examples")) << refusal.reason;
   std::filesystem::remove(settings_.data + "/cat.9.png");
   EXPECT_OK(data->ForModel(Cats(28, 28, 1, {"cat", "dog"})).status()) << "as it was: fine again";
 }

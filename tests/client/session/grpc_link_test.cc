@@ -60,15 +60,31 @@ class GrpcLinkTest : public ::testing::Test {
     const crypto::Issuer ca{crypto::SelfSign(ca_key, Terms(crypto::CertificateUse::kAuthority)).value(), ca_key};
     Install(ca, crypto::CertificateUse::kServer, dir_.File("server"));
     Install(ca, crypto::CertificateUse::kPeer, dir_.File("client"));
-    grpc::ServerBuilder builder;
-    const crypto::CredentialDirectory server(dir_.File("server"));
-    builder.AddListeningPort("127.0.0.1:0", rpc::MakeServerCredentials(rpc::Listener::kMain, server).value(), &port_);
-    rpc::ApplyServerOptions(rpc::Listener::kMain, &builder);
-    builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
+    Serve();
     link_ = MakeGrpcLink(absl::StrCat("localhost:", port_), dir_.File("client")).value();
   }
   ~GrpcLinkTest() override { server_->Shutdown(); }
+
+  // On the port of before, if there was one.
+  void Serve() {
+    grpc::ServerBuilder builder;
+    const crypto::CredentialDirectory server(dir_.File("server"));
+    builder.AddListeningPort(absl::StrCat("127.0.0.1:", port_),
+                             rpc::MakeServerCredentials(rpc::Listener::kMain, server).value(), &port_);
+    rpc::ApplyServerOptions(rpc::Listener::kMain, &builder);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+  }
+  // The coordinator's name for this client, or why there is no session.
+  absl::StatusOr<std::string> SayHello() {
+    TRB_ASSIGN_OR_RETURN(const auto session, link_->OpenSession());
+    v1::ClientMessage hello;
+    hello.mutable_hello()->set_version("7");
+    session->Write(hello);
+    TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage welcome, session->Read());
+    return welcome.welcome().name();
+  }
 
   static crypto::CertificateTerms Terms(crypto::CertificateUse use) {
     crypto::CertificateTerms terms;
@@ -77,7 +93,12 @@ class GrpcLinkTest : public ::testing::Test {
     terms.serial = crypto::Sha256(std::to_string(static_cast<int>(use))).substr(0, 16);
     terms.not_before = absl::FromUnixSeconds(1'600'000'000);
     terms.not_after = absl::FromUnixSeconds(4'000'000'000);
-    if (use == crypto::CertificateUse::kServer) terms.dns_names = {"localhost"};
+    terms.uris = {"spiffe://test"};
+    if (use == crypto::CertificateUse::kServer) {
+      terms.dns_names = {"localhost"};
+      terms.uris = {"spiffe://test/coordinator"};
+    }
+    if (use == crypto::CertificateUse::kPeer) terms.uris = {"spiffe://test/client/c1"};
     return terms;
   }
   static void Install(const crypto::Issuer& ca, crypto::CertificateUse use, const std::string& directory) {
@@ -102,6 +123,16 @@ TEST_F(GrpcLinkTest, ASessionGivesItsMessagesAndThenTheReasonOfItsEnd) {
   EXPECT_EQ("7", welcome.welcome().name());
   EXPECT_THAT(session->Read(), StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(session->Read(), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(GrpcLinkTest, ACoordinatorThatComesBackIsReachedAtTheNextAttempt) {
+  EXPECT_OK(SayHello());
+  server_->Shutdown();
+  server_ = nullptr;
+  for (int attempt = 0; attempt < 3; ++attempt)
+    EXPECT_THAT(SayHello(), StatusIs(absl::StatusCode::kUnavailable)) << attempt;
+  Serve();
+  EXPECT_OK(SayHello());
 }
 
 TEST_F(GrpcLinkTest, AnUploadSendsEveryByteFromTheOffset) {

@@ -1,6 +1,6 @@
 #include "client/session/session_loop.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <atomic>
 
@@ -41,6 +41,29 @@ TEST_F(SessionLoopTest, HelloSaysWhatTheDataAreAndTheLedgerHasIt) {
   ASSERT_EQ(1u, rows.size());
   EXPECT_EQ("dataset_facts", rows[0].kind);
   EXPECT_EQ("20 examples, 3, 2 classes", rows[0].detail);
+}
+
+TEST_F(SessionLoopTest, ACoordinatorThatDoesNotWelcomeIsGivenUpAndTriedAgain) {
+  link_.welcomes = false;
+  StartSession();
+  link_.AwaitHello(1);
+  clock_.Advance(absl::Seconds(29));
+  EXPECT_EQ(1, link_.sessions());
+  AwaitHelloMovingTime(2);
+}
+
+TEST_F(SessionLoopTest, AWelcomeForAnotherIsRefused) {
+  for (const char* field : {"client_id", "name", "federation"}) {
+    const v1::Welcome good = link_.welcome;
+    *(field == std::string("client_id") ? link_.welcome.mutable_client_id()
+      : field == std::string("name")    ? link_.welcome.mutable_name()
+                                        : link_.welcome.mutable_federation()) = "another";
+    StartSession();
+    EXPECT_THAT(LoopEnd(),
+                StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("takes this client for")))
+        << field;
+    link_.welcome = good;
+  }
 }
 
 TEST_F(SessionLoopTest, ATaskIsTrainedUploadedAndReceipted) {
@@ -234,12 +257,61 @@ TEST_F(SessionLoopTest, ThePaceOfTheCoordinatorIsKept) {
   EXPECT_GE(clock_.Monotonic() - begin, absl::Seconds(60));
 }
 
-TEST_F(SessionLoopTest, ASecondCopyOfThisClientEndsTheFirst) {
+TEST_F(SessionLoopTest, ALostSessionIsOpenedAgainOnANewConnection) {
+  link_.RefuseSessions(absl::UnavailableError("nobody there"));
+  StartSession();
+  while (link_.reconnects() < 3) clock_.Advance(absl::Milliseconds(100));
+  link_.RefuseSessions(absl::OkStatus());
+  AwaitHelloMovingTime(1);
+}
+
+TEST_F(SessionLoopTest, TwoCopiesOfThisClientDoNotGoOnTakingTheSessionFromEachOther) {
   StartSession();
   link_.AwaitHello(1);
   link_.End(absl::AbortedError("a newer session"));
+  while (link_.sessions() < 2) {
+    clock_.Advance(absl::Milliseconds(1));  // minutes must not pass meanwhile
+    std::this_thread::yield();
+  }
+  link_.AwaitHello(2);
+  link_.End(absl::AbortedError("a newer session"));
   EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kAborted, ::testing::HasSubstr("another process")));
-  EXPECT_EQ(1, link_.sessions());
+  EXPECT_EQ(2, link_.sessions());
+}
+
+// A hello that froze on the way and arrives when the next one has long been answered.
+TEST_F(SessionLoopTest, AnOldSessionOfOurOwnMayTakeOverNowAndThen) {
+  StartSession();
+  link_.AwaitHello(1);
+  for (int n = 2; n <= 4; ++n) {
+    clock_.Advance(absl::Minutes(10));
+    link_.End(absl::AbortedError("a newer session"));
+    AwaitHelloMovingTime(n);
+  }
+}
+
+TEST_F(SessionLoopTest, FactsThatChangedAreToldAtOnce) {
+  StartSession();
+  EXPECT_EQ(20u, link_.AwaitHello(1).dataset().examples());
+  data_ = DataHolder::Of(TestFederation::Data(25));
+  loop_->Reannounce();
+  EXPECT_EQ(25u, link_.AwaitHello(2).dataset().examples()) << "without any time passing";
+  EXPECT_EQ(0, link_.reconnects());
+}
+
+TEST_F(SessionLoopTest, AClockThatDisagreesWithTheCoordinatorsIsWaitedFor) {
+  link_.RefuseSessions(absl::UnauthenticatedError("the certificate of this call has expired: it ended on 2026-..."));
+  StartSession();
+  while (link_.reconnects() < 3) clock_.Advance(absl::Milliseconds(100));
+  link_.RefuseSessions(absl::OkStatus());
+  AwaitHelloMovingTime(1);
+}
+
+TEST_F(SessionLoopTest, ACertificateThatBothClocksCallExpiredEndsTheClient) {
+  clock_fault_ = "this machine's clock says 2036, this client's certificate is valid from 2026 to 2026";
+  link_.RefuseSessions(absl::UnauthenticatedError("this certificate has expired"));
+  StartSession();
+  EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kUnauthenticated));
 }
 
 TEST_F(SessionLoopTest, ARevokedClientStops) {

@@ -167,7 +167,7 @@ class FakeLink::FakeSession final : public CoordinatorLink::Session {
     if (state_->end.has_value()) return false;
     if (message.has_hello()) {
       link_.hellos_.push_back(message.hello());
-      *state_->down.emplace_back().mutable_welcome() = link_.welcome;
+      if (link_.welcomes) *state_->down.emplace_back().mutable_welcome() = link_.welcome;
     } else {
       link_.received_.push_back(message);
     }

@@ -57,6 +57,7 @@ class FakeLink final : public CoordinatorLink {
   std::function<absl::StatusOr<v1::UploadUpdateResponse>(const v1::UploadTicket&, std::string_view bytes)> on_upload;
   std::function<absl::Status(const v1::DownloadModelRequest&, const Sink&, std::stop_token)> on_download;
   v1::Welcome welcome;
+  bool welcomes = true;  // false: hello gets no answer
 
   // ---- CoordinatorLink
   absl::StatusOr<std::unique_ptr<Session>> OpenSession() override;

@@ -225,6 +225,35 @@ TEST_F(TrainerTest, ACutDownloadIsTriedAgainAfterAPause) {
   EXPECT_EQ(2, attempts);
 }
 
+TEST_F(TrainerTest, ACutDownloadIsTriedAgainAtOnceWhenASessionOpens) {
+  std::atomic<int> attempts{0};
+  const auto good = link_.on_download;
+  link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink,
+                          std::stop_token stop) -> absl::Status {
+    if (attempts++ == 0) return absl::UnavailableError("cut");
+    return good(request, sink, stop);
+  };
+  Accept(federation_.Task(1));
+  StartTraining();
+  clock_.AwaitWaiters(1);
+  ASSERT_OK(board_->Online(link_.welcome, [](v1::ClientMessage) {}));
+  AwaitState(federation_.Task(1), TaskState::kFinished);
+  EXPECT_EQ(2, attempts);
+}
+
+TEST_F(TrainerTest, DataThatTheCoordinatorWasNotToldOfAreAnnouncedAndNotTrained) {
+  data_->SetTold(v1::DatasetFacts());
+  std::promise<void> announced;
+  Trainer::Parts parts = TrainerParts();
+  parts.announce = [&] { announced.set_value(); };
+  Accept(federation_.Task(1));
+  trainer_ = std::make_unique<Trainer>(std::move(parts));
+  threads_.emplace_back([this] { trainer_->Run(); });
+  announced.get_future().wait();
+  EXPECT_EQ("data_mismatch", Row(federation_.Task(1)).code) << "declined first";
+  EXPECT_EQ("data_mismatch", Declined()->code());
+}
+
 TEST_F(TrainerTest, ABaseModelThatNeverFitsItsDigestIsGivenUp) {
   std::atomic<int> downloads{0};
   link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink, std::stop_token) {

@@ -55,6 +55,7 @@ class EnrolmentClientTest : public ::testing::Test {
   EnrolmentClientTest() {
     testing::TestTerms terms;
     terms.use = crypto::CertificateUse::kServer;
+    terms.path = "/enrol";
     EXPECT_OK(server_directory_.Install(testing::MakeCredential(authority_, terms)));
     invitation_.main_endpoint = "127.0.0.1:1";
     invitation_.ca_certificate_pem = authority_.certificate.pem();
@@ -157,6 +158,7 @@ TEST_F(EnrolmentClientTest, AnotherServerThanTheInvitationNamesIsDefinitive) {
 TEST_F(EnrolmentClientTest, AServerWithoutTheNameThatWasDialledIsDefinitive) {
   testing::TestTerms terms;
   terms.use = crypto::CertificateUse::kServer;
+  terms.path = "/enrol";
   terms.addresses = {"192.0.2.7"};
   ASSERT_OK(server_directory_.Install(testing::MakeCredential(authority_, terms)));
   Serve();

@@ -9,6 +9,22 @@
 namespace tributary::testing {
 namespace {
 
+constexpr char kFederation[] = "spiffe://test";
+
+std::string PathFor(crypto::CertificateUse use) {
+  switch (use) {
+    case crypto::CertificateUse::kAuthority:
+      return "";
+    case crypto::CertificateUse::kServer:
+      return "/coordinator";
+    case crypto::CertificateUse::kPeer:
+      return "/client/c1";
+    case crypto::CertificateUse::kReceipt:
+      return "/receipts";
+  }
+  return "";
+}
+
 crypto::CertificateTerms Terms(crypto::CertificateUse use, bool expired) {
   crypto::CertificateTerms terms;
   terms.use = use;
@@ -16,6 +32,7 @@ crypto::CertificateTerms Terms(crypto::CertificateUse use, bool expired) {
   terms.serial = crypto::SecureRandom::System().Bytes(16);
   terms.not_before = Clock::System().Now() - absl::Hours(2);
   terms.not_after = Clock::System().Now() + (expired ? -absl::Hours(1) : absl::Hours(1));
+  terms.uris = {kFederation + PathFor(use)};
   return terms;
 }
 
@@ -35,6 +52,11 @@ crypto::Credential MakeCredential(const crypto::Issuer& authority, const TestTer
   crypto::PrivateKey key = *crypto::PrivateKey::Generate();
   crypto::CertificateTerms terms = Terms(wanted.use, wanted.expired);
   terms.ip_addresses = wanted.addresses;
+  if (!wanted.path.empty()) terms.uris = {kFederation + wanted.path};
+  if (wanted.early) {
+    terms.not_before += absl::Hours(26);
+    terms.not_after += absl::Hours(26);
+  }
   crypto::Certificate certificate = *crypto::Issue(authority, key.public_key(), terms);
   return {std::move(key), std::move(certificate), authority.certificate};
 }
@@ -49,8 +71,9 @@ void WriteSelfSigned(const std::string& root, const crypto::Certificate& claimed
 }
 
 TestServer::TestServer(rpc::Listener listener, const crypto::CredentialDirectory& directory,
-                       const std::vector<grpc::Service*>& services, unsigned refresh_seconds) {
-  auto credentials = rpc::MakeServerCredentials(listener, directory, refresh_seconds);
+                       const std::vector<grpc::Service*>& services, unsigned refresh_seconds,
+                       rpc::OnHandshakeRefused on_refused) {
+  auto credentials = rpc::MakeServerCredentials(listener, directory, refresh_seconds, std::move(on_refused));
   Must(credentials.status());
   grpc::ServerBuilder builder;
   rpc::ApplyServerOptions(listener, &builder);

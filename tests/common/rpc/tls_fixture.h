@@ -20,7 +20,9 @@ crypto::Issuer MakeAuthority();
 struct TestTerms {
   crypto::CertificateUse use = crypto::CertificateUse::kPeer;
   bool expired = false;
+  bool early = false;  // valid from tomorrow on
   std::vector<std::string> addresses = {"127.0.0.1"};
+  std::string path = "";  // of the URI spiffe://test/...; empty: as the use wants it, for a server /coordinator
 };
 crypto::Credential MakeCredential(const crypto::Issuer& authority, const TestTerms& terms = {});
 // A certificate that signs itself, with a CA file that names `claimed`. Install would refuse it: it is written by hand.
@@ -30,7 +32,8 @@ void WriteSelfSigned(const std::string& root, const crypto::Certificate& claimed
 class TestServer {
  public:
   TestServer(rpc::Listener listener, const crypto::CredentialDirectory& directory,
-             const std::vector<grpc::Service*>& services, unsigned refresh_seconds = 1);
+             const std::vector<grpc::Service*>& services, unsigned refresh_seconds = 1,
+             rpc::OnHandshakeRefused on_refused = nullptr);
   ~TestServer();
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
 

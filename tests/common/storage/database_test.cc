@@ -179,6 +179,33 @@ TEST_F(DatabaseTest, ATransactionInsideAnotherIsRefused) {
   EXPECT_THAT(Transaction::Begin(*database_), IsOk());
 }
 
+TEST_F(DatabaseTest, APartOfATransactionIsDoneWithTheWhole) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto whole, Transaction::Begin(*database_));
+    ASSERT_OK_AND_ASSIGN(const auto part, Transaction::BeginOrJoin(*database_));
+    ASSERT_OK(database_->Run("INSERT INTO t (a) VALUES (1)"));
+    ASSERT_OK(part->Commit());
+  }
+  EXPECT_EQ(Rows(), 0) << "the whole was not committed";
+  ASSERT_OK_AND_ASSIGN(const auto alone, Transaction::BeginOrJoin(*database_));
+  ASSERT_OK(database_->Run("INSERT INTO t (a) VALUES (1)"));
+  ASSERT_OK(alone->Commit());
+  EXPECT_EQ(Rows(), 1) << "without a whole it is one itself";
+}
+
+TEST_F(DatabaseTest, AWholeWhosePartFailedIsNotCommitted) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto whole, Transaction::Begin(*database_));
+    ASSERT_OK(database_->Run("INSERT INTO t (a) VALUES (1)"));
+    { ASSERT_OK_AND_ASSIGN(const auto part, Transaction::BeginOrJoin(*database_)); }
+    EXPECT_THAT(whole->Commit(), StatusIs(absl::StatusCode::kAborted));
+  }
+  EXPECT_EQ(Rows(), 0);
+  ASSERT_OK_AND_ASSIGN(const auto next, Transaction::Begin(*database_));
+  ASSERT_OK(database_->Run("INSERT INTO t (a) VALUES (2)"));
+  EXPECT_OK(next->Commit()) << "the next one is not held to it";
+}
+
 TEST_F(DatabaseTest, ThreadsTakeTurns) {
   ASSERT_OK(database_->Run("INSERT INTO t (a) VALUES (0)"));
   const auto add = [&] {

@@ -13,6 +13,8 @@ using namespace tributary::identity;  // NOLINT: a fake of exactly this
 
 class FakeIdentityStore final : public IdentityStore {
  public:
+  absl::Status Together(const std::function<absl::Status()>& work) override { return work(); }
+
   absl::StatusOr<InviteResult> AddInvitation(const NewInvitation& invitation) override {
     const MutexLock lock(&mu_);
     InvitationRow row = invitation.invitation;

@@ -173,6 +173,19 @@ TEST_F(CertificateRenewalTest, NothingIsRenewedBeforeTwoThirdsOfLife) {
   EXPECT_EQ(Server(), server);
 }
 
+TEST_F(CertificateRenewalTest, WhatWasIssuedWhileTheClockWasAheadIsReplacedOnceItIsRight) {
+  const absl::Time now = made_.clock().Now();
+  made_.clock().SetWall(now + absl::Hours(24 * 75));
+  ASSERT_OK(Tick());
+  const std::string ahead = Server();
+  made_.clock().SetWall(now);
+  EXPECT_GT(ServerCredentialDirectory(made_.directory()).Load()->certificate.not_before(), now);
+  ASSERT_OK(Tick());
+  EXPECT_NE(Server(), ahead);
+  EXPECT_LE(ServerCredentialDirectory(made_.directory()).Load()->certificate.not_before(), now);
+  EXPECT_LE(Operator().not_before(), now);
+}
+
 TEST_F(CertificateRenewalTest, TheServersCertificateIsRenewedWithANewKey) {
   ASSERT_OK_AND_ASSIGN(const auto before, ServerCredentialDirectory(made_.directory()).Load());
   made_.clock().Advance(absl::Hours(24 * 75));

@@ -29,6 +29,7 @@ TestFederation::TestFederation(absl::Time now) : clock_(now), store_(MakeFakeIde
   options.endpoints = [this] { return endpoints_; };
   options.audit = [this](const v1::AuditEntry& entry) {
     audit_.push_back(absl::StrCat(entry.actor(), " ", entry.action(), " ", entry.subject(), " ", entry.outcome()));
+    return absl::OkStatus();
   };
   options.on_ended = [this](identity::Role, const std::string& id, const std::string& reason) {
     revoked_.emplace_back(id, reason);

@@ -73,15 +73,16 @@ class Operators final : public v1::OperatorService::Service {
 struct IdentityServer::Impl {
   explicit Impl(TestFederation& federation)
       : directory(identity::ServerCredentialDirectory(federation.directory())),
+        enrol_directory(identity::EnrolCredentialDirectory(federation.directory())),
         enrolment(federation.service()),
         federation_service(federation.service()),
         operators(federation.service()),
-        enrol_server(Listener::kEnrolment, directory, {&enrolment}),
+        enrol_server(Listener::kEnrolment, enrol_directory, {&enrolment}),
         main_server(Listener::kMain, directory, {&federation_service, &operators}),
         main_endpoint(main_server.endpoint()) {
     federation.endpoints() = {main_endpoint, enrol_server.endpoint()};
   }
-  const crypto::CredentialDirectory directory;
+  const crypto::CredentialDirectory directory, enrol_directory;
   Enrolment enrolment;
   Federation federation_service;
   Operators operators;

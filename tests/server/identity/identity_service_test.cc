@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/rpc/peer_check.h"
 #include "tests/server/identity/identity_fixture.h"
 #include "tests/support/status_matchers.h"
 
 namespace tributary::identity {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -239,13 +241,30 @@ TEST_F(IdentityServiceTest, AClientMayNotCallWhatOperatorsCall) {
       StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
+// A clock that stepped, on either side: the peer is told both dates and can compare them with its own.
+TEST_F(IdentityServiceTest, ARefusalForItsDatesNamesTheCoordinatorsClock) {
+  const TestFederation::Member alice = federation_.Join("alice");
+  ASSERT_OK_AND_ASSIGN(const auto shown, crypto::Certificate::FromPem(alice.response.certificate_pem()));
+  federation_.clock().SetWall(shown.not_before() - absl::Hours(1));
+  EXPECT_THAT(Session(alice.response.certificate_pem()),
+              StatusIs(absl::StatusCode::kUnauthenticated,
+                       AllOf(HasSubstr("not valid before " + rpc::DateText(shown.not_before())),
+                             HasSubstr(rpc::DateText(federation_.clock().Now())))));
+  federation_.clock().SetWall(shown.not_after() + absl::Hours(1));
+  EXPECT_THAT(
+      Session(alice.response.certificate_pem()),
+      StatusIs(absl::StatusCode::kUnauthenticated, AllOf(HasSubstr("expired at " + rpc::DateText(shown.not_after())),
+                                                         HasSubstr(rpc::DateText(federation_.clock().Now())))));
+}
+
 TEST_F(IdentityServiceTest, ACertificateExpiresBetweenTwoCalls) {
   const TestFederation::Member alice = federation_.Join("alice");
   federation_.clock().Advance(absl::Hours(24 * 30) - absl::Seconds(1));
   EXPECT_OK(Session(alice.response.certificate_pem()));
   federation_.clock().Advance(absl::Seconds(1));
   EXPECT_THAT(Session(alice.response.certificate_pem()),
-              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("expired")));
+              StatusIs(absl::StatusCode::kUnauthenticated,
+                       AllOf(HasSubstr("has expired at 20"), HasSubstr("the coordinator's clock says 20"))));
 }
 
 // ---- revocation

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
-#include "server/ledger/best_round.h"
+#include "common/history/best_round.h"
 #include "server/ledger/ledger_store.h"
 #include "tests/support/ledger_fixture.h"
 #include "tests/support/status_matchers.h"
@@ -15,6 +15,7 @@
 namespace tributary::ledger {
 namespace {
 
+using history::IsBetterRound;
 using storage::Database;
 using storage::Row;
 using ::testing::HasSubstr;
@@ -68,7 +69,7 @@ TEST(SchemaTest, AFileOfANewerVersionIsRefusedByName) {
   }
   for (const auto& status : {OpenLedger(dir.path()).status(), OpenLedgerReadOnly(dir.path()).status()}) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
-                                 HasSubstr("made by a newer version: schema 7, this program knows 3")));
+                                 HasSubstr("made by a newer version: schema 7, this program knows 4")));
     EXPECT_THAT(std::string(status.message()), HasSubstr("ledger.db"));
   }
 }

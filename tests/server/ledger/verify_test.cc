@@ -242,9 +242,9 @@ TEST_F(VerifyTest, TheColumnsOfTheBodyAreAllThatThereAre) {
     const auto columns = ColumnsOf(table);
     return std::set<std::string>(columns.begin(), columns.end());
   };
-  EXPECT_EQ(names(RoundColumns()), all("rounds"));
-  EXPECT_EQ(names(ContributionColumns()), all("contributions"));
-  EXPECT_EQ(names(UpdateColumns()), all("updates"));
+  EXPECT_EQ(names(history::RoundColumns(history::BodyVersion::kV2)), all("rounds"));
+  EXPECT_EQ(names(history::ContributionColumns()), all("contributions"));
+  EXPECT_EQ(names(history::UpdateColumns()), all("updates"));
 }
 
 TEST_F(VerifyTest, OneByteOfAModelIsFound) {
@@ -316,9 +316,9 @@ TEST_F(VerifyTest, ARowRewrittenWithItsDigestsLacksTheSignature) {
   Unlock();
   ASSERT_OK(ledger_.database().Run("UPDATE rounds SET test_accuracy = 0.99 WHERE round = 2"));
   ASSERT_OK_AND_ASSIGN(const std::string body, BuildBody(ledger_.database(), kRun, 2));
-  ASSERT_OK_AND_ASSIGN(const Record record, ReadRecord(ledger_.database(), kRun, 2));
+  ASSERT_OK_AND_ASSIGN(const history::Record record, ReadRecord(ledger_.database(), kRun, 2));
   const std::string body_sha256 = crypto::Sha256Hex(body);
-  const std::string digest = crypto::Sha256Hex(RecordPreimage(record.previous_record_sha256, body_sha256));
+  const std::string digest = crypto::Sha256Hex(history::RecordPreimage(record.previous_record_sha256, body_sha256));
   ASSERT_OK(ledger_.database().Run("UPDATE records SET body = ?1, body_sha256 = ?2, record_sha256 = ?3 WHERE round = 2",
                                    {Bytes{body}, body_sha256, digest}));
   const auto out = Verify();

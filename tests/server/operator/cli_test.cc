@@ -119,6 +119,9 @@ TEST_F(CliTest, HelpOfEveryVerb) {
                                                        {"model", "predict"},
                                                        {"history"},
                                                        {"history", "verify"},
+                                                       {"history", "export"},
+                                                       {"history", "check"},
+                                                       {"history", "replay"},
                                                        {"audit"},
                                                        {"audit", "list"}};
   std::string all;

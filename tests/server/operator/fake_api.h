@@ -19,6 +19,8 @@ struct FakeCoordinator {
   v1::Invitation invitation;
   v1::HistoryVerification verification;
   v1::AuditList audit;
+  std::vector<std::string> proof;  // its bytes, in the parts in which they come
+  std::vector<v1::ReplayPart> replay;
   ExportedModel model;
   std::vector<v1::RunEvent> events;
   // What came in.
@@ -64,6 +66,16 @@ class FakeApi final : public OperatorApi {
   }
   absl::StatusOr<v1::HistoryVerification> VerifyHistory(const v1::VerifyHistoryRequest&) override {
     return Answer(c_.verification);
+  }
+  absl::Status ExportHistory(const v1::ExportHistoryRequest&,
+                             const std::function<absl::Status(std::string_view)>& sink) override {
+    for (const std::string& bytes : c_.proof) TRB_RETURN_IF_ERROR(sink(bytes));
+    return c_.error;
+  }
+  absl::Status ReplayHistory(const v1::ReplayHistoryRequest&,
+                             const std::function<void(const v1::ReplayPart&)>& on_part) override {
+    for (const v1::ReplayPart& part : c_.replay) on_part(part);
+    return c_.error;
   }
   absl::StatusOr<v1::AuditList> ListAudit(uint64_t) override { return Answer(c_.audit); }
   void Cancel() override {}

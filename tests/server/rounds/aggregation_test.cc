@@ -19,6 +19,7 @@ namespace tributary::rounds {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::IsOkAndHolds;
 using testing::kTinyParameters;
 using testing::StatusIs;
 
@@ -123,6 +124,33 @@ TEST_F(AggregationTest, AMissingUpdateIsAnError) {
   const v1::Contribution row = Row("alpha", 1.0f, 1);
   ASSERT_OK(blobs_->Remove(row.update_sha256()));
   EXPECT_THAT(Aggregate({row}), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(AggregationTest, UpdatesAddedAsTheyComeGiveTheSameModel) {
+  const std::vector<v1::Contribution> rows = {Row("a", 0.1f, 1), Row("b", -0.7f, 600), Row("c", 7.3f, 7)};
+  ASSERT_OK_AND_ASSIGN(const RoundResult at_once, Aggregate(rows));
+  RoundSum sum(spec_, blobs_.get());
+  EXPECT_THAT(sum.Add({rows[2]}, 1, nullptr), IsOkAndHolds(1u));
+  EXPECT_THAT(sum.Add({rows[1], rows[2]}, 9, nullptr), IsOkAndHolds(1u));
+  EXPECT_THAT(sum.Add({rows[1], rows[2]}, 9, nullptr), IsOkAndHolds(0u));
+  ASSERT_OK_AND_ASSIGN(const RoundResult result, sum.Finish(base_, rows, nullptr));
+  EXPECT_EQ(result.new_model_sha256, at_once.new_model_sha256);
+  EXPECT_EQ(result.examples, 608u);
+}
+
+TEST_F(AggregationTest, AddsNoMoreThanItIsAskedTo) {
+  const std::vector<v1::Contribution> rows = {Row("a", 0.1f, 1), Row("b", 0.2f, 1), Row("c", 0.3f, 1)};
+  RoundSum sum(spec_, blobs_.get());
+  EXPECT_THAT(sum.Add(rows, 2, nullptr), IsOkAndHolds(2u));
+  EXPECT_THAT(sum.Add(rows, 2, nullptr), IsOkAndHolds(1u));
+}
+
+TEST_F(AggregationTest, AnUpdateThatIsNoLongerAcceptedSpoilsTheSum) {
+  std::vector<v1::Contribution> rows = {Row("a", 0.1f, 1), Row("b", 0.2f, 1)};
+  RoundSum sum(spec_, blobs_.get());
+  ASSERT_OK(sum.Add(rows, 2, nullptr).status());
+  rows[0].set_state("rejected");
+  EXPECT_THAT(sum.Finish(base_, rows, nullptr), StatusIs(absl::StatusCode::kInternal));
 }
 
 TEST_F(AggregationTest, CanBeInterrupted) {

@@ -201,6 +201,7 @@ void FederationTest::SetUp() {
     ASSERT_THAT(WriteSettings(dir(), made), testing::IsOk());
   }
   options_.directory = dir();
+  options_.program = TRIBUTARY_COORDINATOR;
   options_.tick = absl::Milliseconds(50);
   StartCoordinator();
 }

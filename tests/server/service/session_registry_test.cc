@@ -22,7 +22,7 @@ class FakeSink : public SessionSink {
 class SessionRegistryTest : public ::testing::Test {
  protected:
   uint64_t Open(const std::string& client, const std::shared_ptr<FakeSink>& sink, const v1::Hello& hello = {}) {
-    return registry_.Open(client, hello, sink);
+    return registry_.Open(client, hello, absl::Seconds(15), sink);
   }
   v1::TrainTask Task(const std::string& id, uint64_t round) const {
     v1::TrainTask task;
@@ -33,11 +33,8 @@ class SessionRegistryTest : public ::testing::Test {
   }
 
   testing::ManualClock clock_;
-  SessionRegistry registry_{
-      []() -> absl::StatusOr<std::vector<rounds::Candidate>> {
-        return std::vector<rounds::Candidate>{{"c-1", "one", {}, {}, false}, {"c-2", "two", {}, {}, false}};
-      },
-      &clock_};
+  std::vector<rounds::Candidate> enrolled_ = {{"c-1", "one", {}, {}, false}, {"c-2", "two", {}, {}, false}};
+  SessionRegistry registry_{[this]() -> absl::StatusOr<std::vector<rounds::Candidate>> { return enrolled_; }, &clock_};
   std::shared_ptr<FakeSink> first_ = std::make_shared<FakeSink>(), second_ = std::make_shared<FakeSink>();
 };
 
@@ -63,6 +60,32 @@ TEST_F(SessionRegistryTest, AStreamWithoutAHelloIsSilent) {
   clock_.Advance(absl::Seconds(1));
   registry_.EndSilent(absl::Seconds(15));
   EXPECT_TRUE(first_->cancelled);
+}
+
+TEST_F(SessionRegistryTest, ASessionIsSilentAfterItsOwnTime) {
+  registry_.Open("c-1", {}, absl::Seconds(15), first_);
+  registry_.Open("c-2", {}, absl::Seconds(60), second_);
+  clock_.Advance(absl::Seconds(59));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->cancelled);
+  EXPECT_TRUE(second_->ended.ok());
+  clock_.Advance(absl::Milliseconds(1001));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(absl::IsUnavailable(second_->ended));
+}
+
+TEST(HeartbeatIntervalTest, ManySessionsBeatLessOften) {
+  EXPECT_EQ(HeartbeatInterval(absl::Seconds(5), 1), absl::Seconds(5));
+  EXPECT_EQ(HeartbeatInterval(absl::Seconds(5), 1000), absl::Seconds(5));
+  EXPECT_EQ(HeartbeatInterval(absl::Seconds(5), 2000), absl::Seconds(10));
+  EXPECT_EQ(HeartbeatInterval(absl::Seconds(5), 1'000'000), absl::Seconds(18));
+}
+
+TEST_F(SessionRegistryTest, TheEnrolledCountAsIfTheyWereThere) {
+  EXPECT_EQ(registry_.Heartbeat(absl::Seconds(5)), absl::Seconds(5));
+  enrolled_.resize(2000);
+  ASSERT_TRUE(registry_.CountEnrolled().ok());
+  EXPECT_EQ(registry_.Heartbeat(absl::Seconds(5)), absl::Seconds(10));
 }
 
 TEST_F(SessionRegistryTest, AHelloOrAnEndTakesANewcomerOffTheList) {

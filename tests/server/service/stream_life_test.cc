@@ -154,7 +154,7 @@ class StreamLifeTest : public ::testing::Test {
   LiveCalls live_;
   WorkerPool workers_{1};
   OrderedWorkers session_workers_{1};
-  Gate gate_{rpc::Listener::kEnrolment, &federation_.service(), &live_, &workers_};
+  Gate gate_{{rpc::Listener::kEnrolment, &federation_.service(), &live_, &workers_}};
   SessionRegistry sessions_{[] { return std::vector<rounds::Candidate>(); }, &Clock::System()};
   std::unique_ptr<rounds::RunManager> runs_;
   ContextLedger* contexts_ = new ContextLedger;  // the server's

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -24,6 +25,9 @@ class PlayedCpu {
 };
 
 // That is all Highway says of an arm64 CPU without AES, e.g. a Raspberry Pi 4's, though what it was compiled for runs.
+// Highway gives the one to g++ 12.2, whose vector extension it does not trust, and the other to clang.
+[[maybe_unused]] const auto kLeastSet = ::testing::AnyOf(::testing::StrEq("scalar"), ::testing::StrEq("emu128"));
+
 TEST(KernelChoiceTest, ACpuOfWhichHighwayKnowsNothingRunsWhatTheProgramWasCompiledFor) {
   const PlayedCpu cpu(HWY_SCALAR);
   const Kernels* tables[kMax] = {};
@@ -35,7 +39,7 @@ TEST(KernelChoiceTest, ACpuOfWhichHighwayKnowsNothingRunsWhatTheProgramWasCompil
 #if defined(__aarch64__)
   EXPECT_STREQ("neon", tables[0]->isa);
 #else
-  EXPECT_STREQ("scalar", tables[0]->isa);
+  EXPECT_THAT(tables[0]->isa, kLeastSet);
 #endif
 }
 
@@ -61,7 +65,7 @@ TEST(KernelChoiceTest, EverySetHasItsName) {
 #elif defined(__AVX__)
   // A build for one machine only: its sets begin higher.
 #else
-  EXPECT_STREQ("scalar", tables[count - 1]->isa) << "any x86-64 can run this program";
+  EXPECT_THAT(tables[count - 1]->isa, kLeastSet) << "any x86-64 can run this program";
 #endif
 }
 

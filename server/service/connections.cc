@@ -1,0 +1,231 @@
+#include "server/service/connections.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+namespace tributary::service {
+namespace {
+
+constexpr absl::Duration kLastWords = absl::Seconds(1);  // for the answer of a refused call to get out
+constexpr uint64_t kFilesOfTheProcess = 96;              // database, blobs, epolls, pipes
+constexpr int kHangupsAtOnce = 256;
+
+// Of one site: an IPv4 address, or the /64 of an IPv6 address, for a stranger owns all of it.
+std::string Site(const std::string& peer) {
+  const std::string address = peer.substr(0, peer.rfind(':'));
+  if (address.empty() || address[0] != '[') return address;
+  in6_addr bytes{};
+  if (inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &bytes) != 1) return address;
+  return std::string(reinterpret_cast<const char*>(bytes.s6_addr), 8);
+}
+
+uint64_t BytesReceived(int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  const bool known = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+                     length >= offsetof(tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received;
+  return known ? info.tcpi_bytes_received : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Connections>> Connections::Create(const Limits& limits, const Clock* clock) {
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll < 0) return ErrnoToStatus(errno, "epoll_create1");
+  return std::unique_ptr<Connections>(new Connections(limits, clock, epoll));
+}
+
+Connections::~Connections() {
+  MutexLock lock(&mu_);
+  while (!sockets_.empty()) ForgetLocked(sockets_.begin()->first);
+}
+
+Connections::Limits Connections::Fit(Limits limits, uint64_t descriptors) {
+  const uint64_t sockets =
+      descriptors <= kFilesOfTheProcess ? 8 : std::max<uint64_t>(8, (descriptors - kFilesOfTheProcess) / 2);
+  limits.in_all = std::min<uint64_t>(limits.in_all, sockets);
+  // Strangers leave room for those who are known.
+  limits.pending = std::max<size_t>(4, std::min(limits.pending, limits.in_all / 4));
+  limits.pending_per_address = std::min(limits.pending_per_address, limits.pending / 2);
+  return limits;
+}
+
+void Connections::SetLimits(const Limits& limits) {
+  MutexLock lock(&mu_);
+  limits_ = limits;
+}
+
+absl::Status Connections::Add(int fd, const std::string& peer) {
+  MutexLock lock(&mu_);
+  const std::string address = Site(peer);
+  TRB_RETURN_IF_ERROR(MakeRoomLocked(address));
+  const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0) return RefuseLocked("too many open files");
+  const uint64_t token = next_++;
+  // No events but the hang-up, which is always told: data is gRPC's.
+  epoll_event event{};
+  event.data.u64 = token;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, duplicate, &event) != 0) {
+    close(duplicate);
+    return RefuseLocked("the system watches no more sockets");
+  }
+  ++counts_.pending;
+  of_address_[address].insert(token);
+  by_peer_.emplace(peer, token);
+  timed_.insert(token);
+  sockets_.emplace(token, Socket{duplicate, peer, address, "", false, false, clock_.Monotonic() + limits_.handshake});
+  return absl::OkStatus();
+}
+
+absl::Status Connections::MakeRoomLocked(const std::string& address) {
+  const auto own = of_address_.find(address);
+  const size_t held = own == of_address_.end() ? 0 : own->second.size();
+  if (held >= limits_.pending_per_address) return RefuseLocked("too many connections without a call from this address");
+  if (counts_.pending >= limits_.pending) {
+    const auto most = std::max_element(of_address_.begin(), of_address_.end(),
+                                       [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+    if (most->second.size() <= held + 1) return RefuseLocked("too many connections without a call");
+    const uint64_t oldest = *most->second.begin();
+    CutLocked(oldest);
+    ForgetLocked(oldest);
+  }
+  return sockets_.size() < limits_.in_all ? absl::OkStatus() : RefuseLocked("too many connections");
+}
+
+absl::Status Connections::RefuseLocked(const char* why) {
+  ++counts_.refused;
+  return absl::ResourceExhaustedError(why);
+}
+
+void Connections::Sweep() {
+  epoll_event events[kHangupsAtOnce];
+  MutexLock lock(&mu_);
+  for (int n = kHangupsAtOnce; n == kHangupsAtOnce;) {
+    n = epoll_wait(epoll_.get(), events, kHangupsAtOnce, 0);
+    for (int i = 0; i < n; ++i) ForgetLocked(events[i].data.u64);
+  }
+  const absl::Duration now = clock_.Monotonic();
+  for (auto it = timed_.begin(); it != timed_.end();) {
+    const uint64_t token = *it++;  // cutting takes it out
+    const Socket& socket = *FindLocked(token);
+    if (socket.until <= now || (socket.identity.empty() && BytesReceived(socket.fd) > limits_.pending_bytes)) {
+      CutLocked(token);
+    }
+  }
+}
+
+void Connections::Asked(const std::string& peer) {
+  MutexLock lock(&mu_);
+  for (const uint64_t token : OfPeerLocked(peer)) {
+    Socket* socket = FindLocked(token);
+    if (!socket->identity.empty() || socket->ending || std::exchange(socket->asked, true)) continue;
+    socket->until = clock_.Monotonic() + limits_.admission;
+  }
+}
+
+void Connections::Known(const std::string& peer, const std::string& identity) {
+  MutexLock lock(&mu_);
+  for (const uint64_t token : OfPeerLocked(peer)) KnownLocked(token, identity);
+}
+
+void Connections::Refused(const std::string& peer) {
+  MutexLock lock(&mu_);
+  for (const uint64_t token : OfPeerLocked(peer)) EndLocked(token);
+}
+
+void Connections::EndIdentity(const std::string& identity) {
+  MutexLock lock(&mu_);
+  const auto held = of_identity_.find(identity);
+  if (held == of_identity_.end()) return;
+  for (const uint64_t token : held->second) EndLocked(token);
+}
+
+Connections::Counts Connections::counts() {
+  MutexLock lock(&mu_);
+  return counts_;
+}
+
+Connections::Socket* Connections::FindLocked(uint64_t token) {
+  const auto it = sockets_.find(token);
+  return it == sockets_.end() ? nullptr : &it->second;
+}
+
+// One, but for a host that reached two of our addresses from the same port.
+std::vector<uint64_t> Connections::OfPeerLocked(const std::string& peer) const {
+  std::vector<uint64_t> tokens;
+  const auto range = by_peer_.equal_range(peer);
+  for (auto it = range.first; it != range.second; ++it) tokens.push_back(it->second);
+  return tokens;
+}
+
+void Connections::KnownLocked(uint64_t token, const std::string& identity) {
+  Socket* socket = FindLocked(token);
+  if (!socket->identity.empty() || socket->ending) return;
+  LeavePendingLocked(token, *socket);
+  ++counts_.known;
+  socket->identity = identity;
+  socket->until = absl::InfiniteDuration();
+  timed_.erase(token);
+  std::set<uint64_t>& held = of_identity_[identity];
+  held.insert(token);
+  if (held.size() > limits_.per_identity) CutLocked(*held.begin());
+}
+
+void Connections::EndLocked(uint64_t token) {
+  Socket* socket = FindLocked(token);
+  if (std::exchange(socket->ending, true)) return;
+  socket->until = clock_.Monotonic() + kLastWords;
+  timed_.insert(token);
+}
+
+// gRPC notices, and the hang-up comes back to Sweep, which forgets it.
+void Connections::CutLocked(uint64_t token) {
+  Socket* socket = FindLocked(token);
+  ++counts_.cut;
+  shutdown(socket->fd, SHUT_RDWR);
+  socket->ending = true;
+  timed_.erase(token);
+  const auto held = of_identity_.find(socket->identity);
+  if (held != of_identity_.end() && held->second.erase(token) > 0 && held->second.empty()) of_identity_.erase(held);
+}
+
+void Connections::ForgetLocked(uint64_t token) {
+  const auto it = sockets_.find(token);
+  if (it == sockets_.end()) return;
+  const Socket& socket = it->second;
+  close(socket.fd);  // which takes it out of the epoll
+  if (socket.identity.empty()) {
+    LeavePendingLocked(token, socket);
+  } else {
+    --counts_.known;
+    const auto held = of_identity_.find(socket.identity);
+    if (held != of_identity_.end() && held->second.erase(token) > 0 && held->second.empty()) of_identity_.erase(held);
+  }
+  const auto range = by_peer_.equal_range(socket.peer);
+  for (auto peer = range.first; peer != range.second; ++peer) {
+    if (peer->second != token) continue;
+    by_peer_.erase(peer);
+    break;
+  }
+  timed_.erase(token);
+  sockets_.erase(it);
+}
+
+void Connections::LeavePendingLocked(uint64_t token, const Socket& socket) {
+  --counts_.pending;
+  const auto held = of_address_.find(socket.address);
+  held->second.erase(token);
+  if (held->second.empty()) of_address_.erase(held);
+}
+
+}  // namespace tributary::service

@@ -1,0 +1,259 @@
+"""Strangers attack while enrolled clients run rounds: every round is committed with every update, memory and descriptors stay
+bounded, and the service is there for newcomers. Times are printed beside the undisturbed run's, and only their limits asserted."""
+
+import os
+import select
+import signal
+import statistics
+import time
+import unittest
+
+import federation
+import foreign_client
+import stranger
+from federation import Federation, run_program, tiny_run
+from foreign_client import Identity, Session
+
+DESCRIPTORS = 256  # the coordinator's `ulimit -n`
+RUN_LIMIT = 60     # seconds; an undisturbed run takes one or two
+ROUNDS, CLIENTS = 5, 3
+MIB = 1 << 20
+
+
+def status_of(pid, key):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        for line in f:
+            if line.startswith(key + ":"):
+                return int(line.split()[1])
+    raise KeyError(key)
+
+
+def peak_bytes(pid):
+    return status_of(pid, "VmHWM") * 1024
+
+
+def children(pid):
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if status_of(entry, "PPid") == pid:
+                    found.append(int(entry))
+            except (OSError, KeyError):
+                pass
+    return found
+
+
+def is_there(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def read_limits(path):
+    with open(path, encoding="ascii") as f:
+        return {line[:26].strip(): line[26:].split()[0] for line in f}
+
+
+def eventually(what, timeout, pause=0.05):
+    """The first true answer; polls what another process shows."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        answer = what()
+        if answer:
+            return answer
+        select.select([], [], [], pause)
+    return what()
+
+
+class StrangersTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.sockets = stranger.raise_descriptor_limit(12_000)
+        cls.f = Federation(descriptors=DESCRIPTORS)
+        cls.f.__enter__()
+        cls.addClassCleanup(cls.f.__exit__)
+        cls.addClassCleanup(foreign_client.remove_stubs)
+        for k in range(1, CLIENTS + 1):
+            cls.f.add_client(f"site-{k}", "synthetic:300", "--part", f"{k}/{CLIENTS}").wait_for("session_open")
+        cls.main, cls.enrol = cls.f.ports()
+        cls.normal = statistics.median(cls.run_once() for _ in range(3))
+        cls.base = peak_bytes(cls.f.coordinator.process.pid)
+
+    @classmethod
+    def run_once(cls, clients=CLIENTS, **changes):
+        began = time.monotonic()
+        run = cls.f.start_run(tiny_run(rounds=ROUNDS, clients=clients, **changes))
+        shown = cls.f.finish(run, timeout=RUN_LIMIT)
+        took = time.monotonic() - began
+        assert shown["run"]["state"] == "completed", shown["run"]
+        rounds = shown["rounds"]
+        assert [r["state"] for r in rounds] == ["committed"] * ROUNDS, rounds
+        assert [int(r["accepted"]) for r in rounds] == [clients] * ROUNDS, rounds
+        return took
+
+    def pid(self):
+        return self.f.coordinator.process.pid
+
+    def online(self):
+        return len([c for c in self.f.doc("client", "list")["clients"] if c["state"] == "online"])
+
+    def survive(self, attack, under_way, grows=64):
+        """Runs rounds while it goes on; the coordinator's peak memory may grow by `grows` MiB."""
+        with attack:
+            attack.wait_until(under_way)
+            took = self.run_once()
+        back = time.monotonic()
+        self.assertTrue(eventually(lambda: self.f.op("status").code == 0, 10), "not back in 10 s")
+        peak = peak_bytes(self.pid())
+        print(f"\n  {attack.name}: run {took:.2f} s, undisturbed {self.normal:.2f} s (x{took / self.normal:.2f}); peak memory "
+              f"{peak / MIB:.0f} MiB, before {self.base / MIB:.0f}; back after {time.monotonic() - back:.2f} s; {attack}", flush=True)
+        self.assertLess(peak, self.base + grows * MIB)
+        self.assertIsNone(self.f.coordinator.process.poll())
+
+    # ---- the main port
+
+    def test_ten_thousand_idle_connections(self):
+        total = 10_000
+        attack = stranger.crowd(self.main, total, min(total, self.sockets - 500), name="10,000 idle connections")
+        self.survive(attack, lambda a: a.did >= total)
+        self.assertGreaterEqual(attack.did, total)
+        self.assertGreater(attack.cut, 0)
+        self.assertLessEqual(len(os.listdir(f"/proc/{self.pid()}/fd")), DESCRIPTORS)
+        self.f.coordinator.wait_for("connection_refused")
+
+    def test_half_open_handshakes(self):
+        hello = stranger.client_hello()
+        for name, first in (("half a hello", hello[:len(hello) // 2]), ("a hello and no more", hello)):
+            attack = stranger.crowd(self.main, 2000, 1000, first, name)
+            self.survive(attack, lambda a: a.did >= 500)
+
+    def test_garbage(self):
+        self.survive(stranger.garbage(self.main), lambda a: a.cut >= 50)
+
+    def test_plain_http(self):
+        self.survive(stranger.plain_http(self.main), lambda a: a.cut >= 50)
+
+    def test_headers_without_a_certificate(self):
+        attack = stranger.header_flood(self.main, "headers at the main port")
+        self.survive(attack, lambda a: a.did >= 50)
+        # Whoever showed no certificate was not read from: what went out are the buffers of the two systems.
+        self.assertLess(attack.bytes / max(attack.did, 1), 16 * MIB)
+        self.f.coordinator.wait_for("it showed no certificate")
+        audit = self.f.doc("audit", "list")["entries"]
+        self.assertTrue([a for a in audit if a["action"] == "connect" and "no certificate" in a["outcome"]], audit[-3:])
+
+    def test_a_byte_a_second_by_a_client(self):
+        """An enrolled client that uploads a byte a second holds its two places for 30 s and nobody up; the round it was in
+        goes on without it at the deadline."""
+        slow = Identity(self.f.invite("slow")).enrol()
+        session = Session(slow, examples=100, shape=[28, 28, 1], num_classes=10)
+        self.addCleanup(lambda: self.f.op("client", "revoke", "slow"))
+        self.addCleanup(session.close)
+        began = time.monotonic()
+        run = self.f.start_run(tiny_run(rounds=2, clients=4, extra_round=', deadline = "6s"').replace("min_clients = 4", "min_clients = 3"))
+        task = session.next_task()
+        session.answer(task, True)
+        update = bytes(4 * 7850)
+        metrics = foreign_client.update_pb2.UpdateMetrics(train_loss=0.5, steps=1, engine="foreign/numpy/float32").SerializeToString()
+        ticket = session.begin(session.record(task, update, 100, metrics), metrics).ticket
+
+        def a_byte_a_second():
+            for at in range(len(update)):
+                yield foreign_client.federation_pb2.UploadChunk(upload_id=ticket.upload_id, offset=at, data=b"\0")
+                if session._beats.wait(1):
+                    return
+        call = session.stub.UploadUpdate.future(a_byte_a_second())
+        shown = self.f.finish(run, timeout=RUN_LIMIT)
+        took = time.monotonic() - began
+        print(f"\n  a byte a second: 2 rounds with a deadline of 6 s in {took:.1f} s", flush=True)
+        self.assertEqual([r["state"] for r in shown["rounds"]], ["committed"] * 2)
+        first = self.f.contributions(run, int(shown["rounds"][0]["round"]))
+        self.assertIn(first["slow"]["state"], ("late", "dropped"), first)
+        self.assertEqual(sorted(c["state"] for n, c in first.items() if n != "slow"), ["accepted"] * 3)
+        call.cancel()
+
+    # ---- the enrolment port
+
+    def open_window(self, name):
+        invitation = self.f.invite(name)
+        self.addCleanup(lambda: self.f.op("client", "revoke", name))
+        # That of the window before may be there for a moment.
+        front = eventually(lambda: (lambda found: len(found) == 1 and found[0])(children(self.pid())), 10)
+        self.assertTrue(front, children(self.pid()))
+        return invitation, front
+
+    def join(self, name, invitation):
+        return run_program("tributary-client", ["join", "--dir", self.f.client_dir(name), "--data", "synthetic:50", "--yes"],
+                           invitation + "\n", timeout=60)
+
+    def flood_the_window(self, name, flood):
+        invitation, front = self.open_window(name)
+        peaks = [peak_bytes(front)]
+
+        def watch(attack):
+            peaks.extend(peak_bytes(p) for p in children(self.pid()) if is_there(p))
+            return attack.did >= 20
+        # What the flood does to the process of the port is the process'; the coordinator grows by nothing.
+        self.survive(flood, watch, grows=32)
+        peaks.extend(peak_bytes(p) for p in children(self.pid()))
+        joined = eventually(lambda: self.join(name, invitation).code == 0, 10)
+        self.assertTrue(joined, self.f.coordinator.lines[-10:])
+        print(f"  the port's process: peak memory {max(peaks) / MIB:.0f} MiB", flush=True)
+        self.assertLess(max(peaks), 1024 * MIB)
+
+    def test_header_flood_at_the_enrolment_port(self):
+        self.flood_the_window("flooded", stranger.header_flood(self.enrol, "headers at the enrolment port"))
+
+    def test_an_endless_header_at_the_enrolment_port(self):
+        self.flood_the_window("endless", stranger.long_string_flood(self.enrol))
+
+    def test_joining_while_strangers_crowd_the_enrolment_port(self):
+        invitation, _ = self.open_window("crowded")
+        with stranger.crowd(self.enrol, 3000, 1000, stranger.client_hello(), "crowd") as attack:
+            attack.wait_until(lambda a: a.did >= 1000)
+            self.assertTrue(eventually(lambda: self.join("crowded", invitation).code == 0, 30))
+        self.assertIsNone(self.f.coordinator.process.poll())
+
+    def test_the_process_of_the_port_is_started_again_and_never_outlives_the_coordinator(self):
+        invitation, front = self.open_window("restarted")
+        at = len(self.f.coordinator.lines)
+        os.kill(front, signal.SIGKILL)
+        self.f.coordinator.wait_for("enrolment_front_died", start=at)
+        second = eventually(lambda: [p for p in children(self.pid()) if p != front and is_there(p)], 10)
+        self.assertTrue(second)
+        self.assertFalse(is_there(front), "a zombie is left")
+        self.assertEqual(self.join("restarted", invitation).code, 0)
+        self.f.coordinator.kill()
+        self.assertTrue(eventually(lambda: not is_there(second[0]), 10), "it outlived the coordinator")
+        self.f.start()
+        # The window is open again, for the client has not opened a session yet; a clean stop leaves nothing either.
+        third = eventually(lambda: children(self.pid()), 10)
+        self.assertEqual(self.f.coordinator.stop(), 0)
+        self.assertFalse([p for p in third if is_there(p)])
+        self.f.start()
+        self.assertTrue(eventually(lambda: self.online() == CLIENTS, 60), [c.lines[-3:] for c in self.f.clients.values()])
+
+    def test_the_process_of_the_port_holds_no_secret_of_the_coordinator(self):
+        _, front = self.open_window("looked-at")
+        # It is not dumpable once it runs, so that only root may look at its files from then on.
+        limit = f"/proc/{front}/limits"
+        limits = eventually(lambda: (lambda found: found["Max address space"] != "unlimited" and found)(read_limits(limit)), 10)
+        self.assertTrue(limits)
+        self.assertEqual(limits["Max core file size"], "0")
+        self.assertLessEqual(int(limits["Max open files"]), 1024)
+        self.assertEqual(limits["Max address space"], str(1 << 30))
+        if os.geteuid() == 0:
+            files = {}
+            for fd in os.listdir(f"/proc/{front}/fd"):
+                try:
+                    files[fd] = os.readlink(f"/proc/{front}/fd/{fd}")
+                except OSError:
+                    pass
+            self.assertFalse([f for f in files.values() if self.f.dir in f and "/pki/enrol" not in f], files)
+
+
+if __name__ == "__main__":
+    federation.main()

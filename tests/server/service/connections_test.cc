@@ -1,0 +1,245 @@
+// Real sockets on loopback, a clock moved by hand.
+#include "server/service/connections.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/status_matchers.h"
+
+namespace tributary::service {
+namespace {
+
+using testing::StatusIs;
+
+class ConnectionsTest : public ::testing::Test {
+ protected:
+  ConnectionsTest() {
+    limits_.in_all = 20;
+    limits_.pending = 10;
+    limits_.pending_per_address = 4;
+    limits_.per_identity = 2;
+    limits_.pending_bytes = 10'000;
+    listener_ = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(listen(listener_, 64), 0);
+    socklen_t length = sizeof address_;
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address_), &length), 0);
+    connections_ = *Connections::Create(limits_, &clock_);
+  }
+  ~ConnectionsTest() override {
+    for (const auto& pair : pairs_) {
+      close(pair->mine);
+      close(pair->theirs);
+    }
+    close(listener_);
+  }
+
+  struct Pair {
+    int mine, theirs;  // the accepted end, the stranger's
+  };
+  Pair& Connect() {
+    auto pair = std::make_unique<Pair>();
+    pair->theirs = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT_EQ(connect(pair->theirs, reinterpret_cast<sockaddr*>(&address_), sizeof address_), 0);
+    pair->mine = accept(listener_, nullptr, nullptr);
+    EXPECT_GE(pair->mine, 0);
+    pairs_.push_back(std::move(pair));
+    return *pairs_.back();
+  }
+  Pair& MustAdd(const std::string& peer) {
+    Pair& pair = Connect();
+    EXPECT_OK(connections_->Add(pair.mine, peer));
+    return pair;
+  }
+  // The stranger sees the end.
+  static bool IsCut(const Pair& pair) {
+    char byte = 0;
+    return recv(pair.theirs, &byte, 1, MSG_DONTWAIT) == 0;
+  }
+  void Pass(absl::Duration time) {
+    clock_.Advance(time);
+    connections_->Sweep();
+    connections_->Sweep();  // forgets what the first one cut
+  }
+  size_t pending() { return connections_->counts().pending; }
+  size_t known() { return connections_->counts().known; }
+
+  testing::ManualClock clock_;
+  Connections::Limits limits_;
+  int listener_ = -1;
+  sockaddr_in address_{};
+  std::vector<std::unique_ptr<Pair>> pairs_;
+  std::unique_ptr<Connections> connections_;
+};
+
+TEST_F(ConnectionsTest, ASocketWithoutACallIsCutAfterThreeSeconds) {
+  const Pair& idle = MustAdd("10.0.0.1:1");
+  Pass(absl::Milliseconds(2900));
+  EXPECT_FALSE(IsCut(idle));
+  Pass(absl::Milliseconds(100));
+  EXPECT_TRUE(IsCut(idle));
+  EXPECT_EQ(pending(), 0u);
+}
+
+TEST_F(ConnectionsTest, ASocketWhoseCallWasLetInLives) {
+  const Pair& client = MustAdd("10.0.0.1:1");
+  connections_->Asked("10.0.0.1:1");
+  connections_->Known("10.0.0.1:1", "c1");
+  Pass(absl::Hours(24));
+  EXPECT_FALSE(IsCut(client));
+  EXPECT_EQ(pending(), 0u);
+  EXPECT_EQ(known(), 1u);
+}
+
+TEST_F(ConnectionsTest, ACallThatWaitsForAWorkerHasMoreTimeAndNotForEver) {
+  const Pair& client = MustAdd("10.0.0.1:1");
+  connections_->Asked("10.0.0.1:1");
+  Pass(absl::Seconds(20));
+  EXPECT_FALSE(IsCut(client));
+  connections_->Asked("10.0.0.1:1");  // a second call wins no time
+  Pass(absl::Seconds(10));
+  EXPECT_TRUE(IsCut(client));
+}
+
+TEST_F(ConnectionsTest, OneAddressHasItsShareOfPendingOnesOnly) {
+  for (int port = 1; port <= 4; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:5"), StatusIs(absl::StatusCode::kResourceExhausted));
+  MustAdd("10.0.0.2:1");
+  connections_->Known("10.0.0.1:1", "c1");
+  MustAdd("10.0.0.1:6");
+  EXPECT_EQ(pending(), 5u);
+  EXPECT_EQ(connections_->counts().refused, 1u);
+}
+
+TEST_F(ConnectionsTest, AnIpv6NetworkIsOneAddress) {
+  for (int host = 1; host <= 4; ++host) MustAdd(absl::StrCat("[2001:db8:0:1::", host, "]:1"));
+  EXPECT_THAT(connections_->Add(Connect().mine, "[2001:db8:0:1:ffff::1]:1"),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  MustAdd("[2001:db8:0:2::1]:1");
+}
+
+TEST_F(ConnectionsTest, WhenTheListIsFullANewcomerTakesAPlaceOfTheAddressThatHasMost) {
+  const Pair& oldest = MustAdd("10.0.0.1:1");
+  const Pair& next = MustAdd("10.0.0.1:2");
+  MustAdd("10.0.0.1:3");
+  for (int i = 2; i <= 8; ++i) MustAdd(absl::StrCat("10.0.0.", i, ":1"));
+  EXPECT_EQ(pending(), 10u);
+  MustAdd("10.0.1.1:1");
+  EXPECT_TRUE(IsCut(oldest));
+  EXPECT_FALSE(IsCut(next));
+  MustAdd("10.0.1.2:1");
+  EXPECT_TRUE(IsCut(next));
+  EXPECT_EQ(pending(), 10u);
+}
+
+TEST_F(ConnectionsTest, WhenAllHaveOneANewcomerIsRefused) {
+  for (int i = 1; i <= 10; ++i) MustAdd(absl::StrCat("10.0.0.", i, ":1"));
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.1.1:1"), StatusIs(absl::StatusCode::kResourceExhausted));
+  connections_->Known("10.0.0.3:1", "c1");
+  MustAdd("10.0.1.1:2");
+}
+
+TEST_F(ConnectionsTest, MoreThanTheProcessCanHoldAreRefused) {
+  for (int i = 1; i <= 20; ++i) {
+    const std::string peer = absl::StrCat("10.0.0.", i, ":1");
+    MustAdd(peer);
+    connections_->Known(peer, absl::StrCat("c", i));
+  }
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.1.1:1"), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(ConnectionsTest, TheOldestOfAnIdentityIsCutForItsNewest) {
+  const Pair& first = MustAdd("10.0.0.1:1");
+  const Pair& second = MustAdd("10.0.0.1:2");
+  const Pair& third = MustAdd("10.0.0.1:3");
+  for (const char* peer : {"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"}) connections_->Known(peer, "c1");
+  Pass(absl::ZeroDuration());
+  EXPECT_TRUE(IsCut(first));
+  EXPECT_FALSE(IsCut(second));
+  EXPECT_FALSE(IsCut(third));
+  EXPECT_EQ(known(), 2u);
+}
+
+TEST_F(ConnectionsTest, ARefusedCallEndsItsSocketOnceTheAnswerIsOut) {
+  const Pair& stranger = MustAdd("10.0.0.1:1");
+  const Pair& revoked = MustAdd("10.0.0.2:1");
+  connections_->Known("10.0.0.2:1", "c1");
+  connections_->Refused("10.0.0.1:1");
+  connections_->Refused("10.0.0.2:1");
+  connections_->Known("10.0.0.1:1", "c2");  // too late
+  EXPECT_FALSE(IsCut(stranger));
+  Pass(absl::Seconds(1));
+  EXPECT_TRUE(IsCut(stranger));
+  EXPECT_TRUE(IsCut(revoked));
+  EXPECT_EQ(pending() + known(), 0u);
+}
+
+TEST_F(ConnectionsTest, AnEndedIdentityLosesAllItsSocketsAndNobodyElses) {
+  const Pair& mine = MustAdd("10.0.0.1:1");
+  const Pair& other = MustAdd("10.0.0.1:2");
+  connections_->Known("10.0.0.1:1", "c1");
+  connections_->Known("10.0.0.1:2", "c2");
+  connections_->EndIdentity("c1");
+  connections_->EndIdentity("nobody");
+  Pass(absl::Seconds(1));
+  EXPECT_TRUE(IsCut(mine));
+  EXPECT_FALSE(IsCut(other));
+}
+
+TEST_F(ConnectionsTest, AStrangerThatSendsTooMuchIsCutAndAKnownPeerIsNot) {
+  const Pair& flood = MustAdd("10.0.0.1:1");
+  const Pair& upload = MustAdd("10.0.0.2:1");
+  connections_->Known("10.0.0.2:1", "c1");
+  const std::string bytes(20'000, 'x');
+  for (const Pair* pair : {&flood, &upload})
+    ASSERT_EQ(send(pair->theirs, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  Pass(absl::ZeroDuration());
+  char byte = 0;
+  EXPECT_LE(recv(flood.theirs, &byte, 1, MSG_DONTWAIT), 0);
+  EXPECT_FALSE(IsCut(upload));
+  EXPECT_EQ(pending(), 0u);
+  EXPECT_EQ(known(), 1u);
+}
+
+TEST_F(ConnectionsTest, AClosedSocketIsForgotten) {
+  Pair& pair = MustAdd("10.0.0.1:1");
+  shutdown(pair.mine, SHUT_RDWR);  // as gRPC does before it closes its descriptor
+  close(std::exchange(pair.mine, -1));
+  Pass(absl::ZeroDuration());
+  EXPECT_EQ(pending(), 0u);
+  connections_->Known("10.0.0.1:1", "c1");
+  EXPECT_EQ(known(), 0u);
+}
+
+TEST_F(ConnectionsTest, NewLimitsHoldFromThenOn) {
+  MustAdd("10.0.0.1:1");
+  limits_.pending_per_address = 1;
+  connections_->SetLimits(limits_);
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:2"), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST(ConnectionLimitsTest, LeaveFilesForTheProcessAndRoomForThoseWhoAreKnown) {
+  const Connections::Limits small = Connections::Fit({}, 256);
+  EXPECT_EQ(small.in_all, 80u);
+  EXPECT_EQ(small.pending, 20u);
+  EXPECT_EQ(small.pending_per_address, 10u);
+  const Connections::Limits large = Connections::Fit({}, 1 << 20);
+  EXPECT_EQ(large.in_all, Connections::Limits().in_all);
+  EXPECT_EQ(large.pending, Connections::Limits().pending);
+}
+
+}  // namespace
+}  // namespace tributary::service
