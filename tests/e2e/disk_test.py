@@ -9,7 +9,6 @@ import hashlib
 import os
 import resource
 import signal
-import sqlite3
 import sys
 import time
 import unittest

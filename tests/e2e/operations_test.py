@@ -7,7 +7,7 @@ import sqlite3
 import unittest
 
 import federation
-from federation import BIN, run_program
+from federation import run_program
 from survival import CLIENTS, FAIL_POINT_PROGRAMS, Template, Trial, pause, reference, rows, small_plan
 
 PLAN = small_plan(rounds=3, keep="forever")

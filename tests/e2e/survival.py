@@ -5,7 +5,6 @@ a trial costs no joining, runs one small run to its end, and checks that whateve
 models as in a run that nobody disturbed, every receipt kept on both sides, no update counted twice, none trained twice.
 """
 
-import json
 import os
 import re
 import select

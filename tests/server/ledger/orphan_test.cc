@@ -7,7 +7,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/files.h"
 #include "server/ledger/verify.h"
 #include "tests/support/ledger_fixture.h"
@@ -108,10 +108,10 @@ TEST_F(OrphanTest, AModelSentForARunToComeIsKeptForADay) {
                     old = *ledger_.blobs().Put("of a run never started");
   ASSERT_OK(ledger_.blobs().Offer(fresh));
   ASSERT_OK(ledger_.blobs().Offer(old));
-  const timespec day_before_yesterday[2] = {absl::ToTimespec(absl::Now() - absl::Hours(48)),
-                                            absl::ToTimespec(absl::Now() - absl::Hours(48))};
-  ASSERT_EQ(utimensat(AT_FDCWD, absl::StrCat(ledger_.blobs().PathOf(old), ".offered").c_str(), day_before_yesterday, 0),
-            0);
+  // By the ledger's clock.
+  const timespec two_days_ago = absl::ToTimespec(ledger_.clock().Now() - absl::Hours(48));
+  const timespec times[2] = {two_days_ago, two_days_ago};
+  ASSERT_EQ(utimensat(AT_FDCWD, absl::StrCat(ledger_.blobs().PathOf(old), ".offered").c_str(), times, 0), 0);
   ledger_.Reopen();
   EXPECT_TRUE(Has(fresh));
   EXPECT_FALSE(Has(old));
