@@ -64,8 +64,9 @@ absl::StatusOr<OwnerReceipts> FromJson(const std::string& path) {
   if (!json.is_object() || !json.contains("uploads") || !json["uploads"].is_array()) return NotAList(path);
   OwnerReceipts out;
   for (const auto& upload : json["uploads"]) {
-    if (!upload.is_object()) return NotAList(path);
-    if (!upload.contains("receipt")) continue;
+    if (!upload.is_object() || !upload.contains("kind")) return NotAList(path);
+    // The metrics that were sent with an update carry its receipt too: each counts once.
+    if (upload["kind"] != "delta" || !upload.contains("receipt")) continue;
     const auto& receipt = upload["receipt"];
     // Lists that older programs wrote have no whole receipts.
     if (!receipt.is_object() || !receipt.contains("message") || !receipt["message"].is_string()) return NotAList(path);

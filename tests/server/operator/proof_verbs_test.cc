@@ -121,7 +121,8 @@ TEST_F(ProofVerbsTest, ReceiptsComeFromAListOfUploads) {
   receipt.mutable_record()->set_round(3);
   const nlohmann::json list = {
       {"uploads",
-       {{{"kind", "metrics"}},
+       {{{"kind", "dataset_facts"}},
+        {{"kind", "metrics"}, {"receipt", {{"message", HexEncode(receipt.SerializeAsString())}}}},
         {{"kind", "delta"}, {"receipt", {{"message", HexEncode(receipt.SerializeAsString())}}}}}}};
   ASSERT_OK_AND_ASSIGN(const OwnerReceipts owner, LoadOwnerReceipts(dir_.Write("uploads.json", list.dump())));
   ASSERT_EQ(owner.receipts.size(), 1u);
@@ -132,9 +133,10 @@ TEST_F(ProofVerbsTest, ReceiptsComeFromAListOfUploads) {
 TEST_F(ProofVerbsTest, WhatIsNoListOfUploadsIsRefused) {
   for (const char* text :
        {"", "{", "[]", "7", "{}", R"({"uploads": 1})", R"({"uploads": [1]})", R"({"uploads": [{"receipt": 1}]})",
-        R"({"uploads": [{"receipt": {}}]})", R"({"uploads": [{"receipt": {"message": 5}}]})",
-        R"({"uploads": [{"receipt": {"message": "abc"}}]})",
-        R"({"uploads": [{"receipt": {"message": "ffffffff"}}]})"}) {
+        R"({"uploads": [{"kind": "delta", "receipt": 1}]})", R"({"uploads": [{"kind": "delta", "receipt": {}}]})",
+        R"({"uploads": [{"kind": "delta", "receipt": {"message": 5}}]})",
+        R"({"uploads": [{"kind": "delta", "receipt": {"message": "abc"}}]})",
+        R"({"uploads": [{"kind": "delta", "receipt": {"message": "ffffffff"}}]})"}) {
     EXPECT_THAT(LoadOwnerReceipts(dir_.Write("uploads.json", text)), StatusIs(absl::StatusCode::kInvalidArgument))
         << text;
   }
