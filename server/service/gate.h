@@ -41,8 +41,6 @@ class Gate {
     LiveCalls* live;
     WorkerPool* workers;
     Connections* connections = nullptr;  // of the door; null: nobody counts them
-    // A call whose caller is nobody here, on a worker: for the audit. May be empty.
-    std::function<void(const rpc::Peer& peer, std::string_view method, const absl::Status& why)> on_refused = nullptr;
   };
   explicit Gate(Parts parts) : parts_(std::move(parts)) {}
 
