@@ -6,6 +6,7 @@
 #include "common/crypto/digest.h"
 #include "common/crypto/invitation.h"
 #include "common/rpc/limits.h"
+#include "common/wire/check.h"
 #include "server/identity/invite_request.h"
 #include "server/identity/permissions.h"
 
@@ -177,7 +178,7 @@ absl::StatusOr<v1::Invitation> IdentityService::MakeInvitation(const v1::InviteR
 
 absl::StatusOr<IdentityService::Enrolled> IdentityService::TryEnrol(const v1::EnrolRequest& request,
                                                                     std::string* subject) {
-  if (request.secret().size() != kSecretBytes || request.version().size() > 64) return Refused("malformed request");
+  if (!wire::Check(request).ok()) return Refused("malformed request");
   const auto invitation = options_.store->GetInvitation(request.token_id());
   if (absl::IsNotFound(invitation.status())) return Refused("unknown invitation");
   TRB_RETURN_IF_ERROR(invitation.status());
@@ -297,6 +298,16 @@ absl::Status IdentityService::RecordHello(const std::string& client_id, const v1
 
 absl::Status IdentityService::RecordSeen(const std::string& client_id) {
   return options_.store->RecordSeen(Role::kClient, client_id, options_.clock->NowUnixMillis());
+}
+
+void IdentityService::AuditRefusal(const Principal& by, std::string_view action, std::string_view subject,
+                                   const std::string& why) {
+  Audit(by.Actor(), action, std::string(subject), absl::StrCat("refused: ", EscapeForLog(why, 1000)));
+}
+
+std::string IdentityService::NameOfClient(const std::string& client_id) {
+  const auto subject = options_.store->GetSubjectById(Role::kClient, client_id);
+  return subject.ok() ? subject->name : EscapeForLog(client_id, 64);
 }
 
 absl::StatusOr<CertificateRow> IdentityService::SigningCertificate(const std::string& client_id,

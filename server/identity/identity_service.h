@@ -101,6 +101,10 @@ class IdentityService {
   absl::StatusOr<v1::RenewResponse> Renew(const v1::RenewRequest& request, const Principal& by);
   absl::Status RecordHello(const std::string& client_id, const v1::Hello& hello);
   absl::Status RecordSeen(const std::string& client_id);
+  // A row of the audit for a call or message of `by` that was refused. `why` may hold a peer's words: it is escaped.
+  void AuditRefusal(const Principal& by, std::string_view action, std::string_view subject, const std::string& why);
+  // Its name, or the id itself when there is no such client.
+  std::string NameOfClient(const std::string& client_id);
   // The certificate a client signed with, whatever its state: NOT_FOUND unless it was issued to this client.
   absl::StatusOr<CertificateRow> SigningCertificate(const std::string& client_id, const std::string& sha256);
 

@@ -8,6 +8,7 @@
 
 #include "common/base/status.h"
 #include "server/identity/federation.h"
+#include "server/service/client_quotas.h"
 
 namespace tributary::service {
 
@@ -16,6 +17,7 @@ struct Settings {
   identity::HostPort advertise;             // for peers; port 0: the port listened on
   int threads = 0;                          // of aggregation and evaluation; 0: one a core
   std::string log_level = "info";           // debug, info, warning, error
+  ClientQuotas::Limits limits;              // of one client
 };
 
 // INVALID_ARGUMENT lists every fault with its line. A missing file is all defaults.
