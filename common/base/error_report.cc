@@ -5,6 +5,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/text.h"
 
 namespace tributary {
 namespace {
@@ -77,7 +78,8 @@ std::string FormatError(const absl::Status& status, bool json) {
     const nlohmann::json document = {{"error", {{"code", CodeWord(status.code())}, {"cause", cause}, {"fix", fix}}}};
     return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
-  return absl::StrCat("error: ", cause, "\n", fix.empty() ? "" : absl::StrCat("fix: ", fix, "\n"));
+  return EscapeLinesForTerminal(
+      absl::StrCat("error: ", cause, "\n", fix.empty() ? "" : absl::StrCat("fix: ", fix, "\n")));
 }
 
 }  // namespace tributary

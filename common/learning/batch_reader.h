@@ -21,11 +21,12 @@ class BatchReader {
  public:
   // Both are borrowed and must outlive the reader; they fit each other (compatibility.h), but that labels may be
   // absent.
-  BatchReader(const data::Dataset& data, const nn::ModelDescription& model) : data_(data), model_(model) {}
+  BatchReader(const data::Dataset& data, const nn::ModelDescription& model)
+      : data_(data), model_(model), mean_(model.input_mean()), std_(model.input_std()) {}
 
   nn::Batch Read(std::span<const uint32_t> indices) {
     x_.resize(indices.size() * data_.example_size());
-    data::FillBatch(data_, indices, model_.input_mean(), model_.input_std(), x_.data());
+    data::FillBatch(data_, indices, mean_, std_, x_.data());
     nn::Batch batch{.x = x_.data(), .n = indices.size(), .labels = nullptr, .targets = nullptr};
     if (data_.is_regression()) {
       CopyTargets(indices);
@@ -50,6 +51,7 @@ class BatchReader {
 
   const data::Dataset& data_;
   const nn::ModelDescription& model_;
+  const std::vector<float> mean_, std_;
   std::vector<float> x_, targets_;
   std::vector<int32_t> labels_;
 };

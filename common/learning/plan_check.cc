@@ -18,6 +18,8 @@ namespace tributary::learning {
 namespace {
 
 constexpr uint32_t kMaxClients = 1000000;
+constexpr int kMaxLabels = 16;  // of one client, too
+constexpr size_t kMaxPathBytes = 4096, kMaxReferenceBytes = 200;
 constexpr uint64_t kMaxMillis = uint64_t{365} * 24 * 3600 * 1000;  // a year: no sum of such times overflows
 
 class Faults {
@@ -84,9 +86,11 @@ void CheckRound(const v1::RoundPlan& r, Faults* faults) {
   CheckTime(r.select_wait_ms(), 0, "round.select_wait", faults);
   CheckTime(r.stall_timeout_ms(), 0, "round.stall_timeout", faults);
   faults->Require(r.max_failed_rounds() >= 1, "round.max_failed_rounds", "is 0; at least 1");
+  faults->Require(r.where_size() <= kMaxLabels, "round.where", absl::StrCat("names more than ", kMaxLabels, " labels"));
   for (const auto& [key, value] : r.where()) {
     faults->Require(IsValidName(key), "round.where", absl::StrCat("\"", EscapeForLog(key), "\" is no label name"));
-    faults->Require(value.size() <= 63, "round.where", absl::StrCat(EscapeForLog(key), ": more than 63 characters"));
+    faults->Require(IsValidName(value), "round.where",
+                    absl::StrCat(EscapeForLog(key), ": \"", EscapeForLog(value), "\" is no label"));
   }
 }
 
@@ -103,6 +107,8 @@ void CheckEvaluate(const v1::EvaluatePlan& e, Faults* faults) {
   constexpr std::string_view kFormats[] = {"", "idx", "images", "csv", "npz", "synthetic"};
   bool known = false;
   for (const std::string_view f : kFormats) known = known || e.format() == f;
+  faults->Require(e.data().size() <= kMaxPathBytes && e.data().find('\0') == std::string::npos, "evaluate.data",
+                  "is no path");
   faults->Require(known, "evaluate.format",
                   absl::StrCat("is \"", EscapeForLog(e.format()), "\", none of idx, images, csv, npz, synthetic"));
 }
@@ -139,6 +145,8 @@ void CheckRest(const v1::RunPlan& plan, Faults* faults) {
                   "initial_model_sha256", "is not 64 lower-case hexadecimal characters");
   const std::string& warm = plan.warm_start();
   if (warm.empty() || warm == "file") return;
+  faults->Require(warm.size() <= kMaxReferenceBytes, "model.from",
+                  absl::StrCat("has more than ", kMaxReferenceBytes, " characters"));
   const size_t at = warm.rfind('@');
   faults->Require(at != std::string::npos && at > 0 && at + 1 < warm.size(), "model.from",
                   absl::StrCat("is \"", EscapeForLog(warm), "\", neither a file nor RUN@ROUND"));

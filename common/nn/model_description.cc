@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/names.h"
+#include "common/base/text.h"
 #include "tributary/v1/model.pb.h"
 
 namespace tributary::nn {
@@ -85,6 +87,10 @@ class Resolver {
     flow_ = input_ = flow;
   }
 
+  void PresetName() {
+    if (!proto_.preset().empty() && !IsValidName(proto_.preset())) Fault("preset: is no name");
+  }
+
   void Layers() {
     if (proto_.layers_size() < 1 || proto_.layers_size() > kMaxLayers) {
       Fault(absl::StrCat("layers: must be 1 to ", kMaxLayers, ", are ", proto_.layers_size()));
@@ -126,18 +132,18 @@ class Resolver {
                             : loss == Loss::kBinaryCrossentropy          ? 2
                                                                          : 0;
     if (static_cast<size_t>(proto_.classes_size()) != expected) {
-      Fault(
+      return Fault(
           absl::StrCat("classes: ", proto_.classes_size(), " names, but the model tells ", expected, " classes apart"));
     }
     std::set<std::string> seen;
     for (const std::string& name : proto_.classes()) {
-      if (name.empty() || name.size() > 256) Fault("classes: a name must have 1 to 256 bytes");
-      if (!seen.insert(name).second) Fault(absl::StrCat("classes: '", name, "' is there twice"));
+      if (name.empty() || name.size() > 256) return Fault("classes: a name must have 1 to 256 bytes");
+      if (EscapeForTerminal(name) != name) return Fault("classes: a name must be UTF-8 without control characters");
+      if (!seen.insert(name).second) return Fault(absl::StrCat("classes: '", name, "' is there twice"));
     }
   }
 
-  std::vector<float> PerChannel(const char* field, const google::protobuf::RepeatedField<float>& values,
-                                float default_value, bool positive) {
+  std::vector<float> Scale(const char* field, const google::protobuf::RepeatedField<float>& values, bool positive) {
     for (const float v : values) {
       if (!std::isfinite(v) || (positive && v <= 0)) {
         Fault(absl::StrCat(field, ": must be ", positive ? "above 0 and finite" : "finite"));
@@ -146,9 +152,7 @@ class Resolver {
     }
     if (!input_) return {};
     const size_t channels = input_->shape.c;
-    if (values.empty()) return std::vector<float>(channels, default_value);
-    if (values.size() == 1) return std::vector<float>(channels, values[0]);
-    if (static_cast<size_t>(values.size()) != channels) {
+    if (values.size() > 1 && static_cast<size_t>(values.size()) != channels) {
       Fault(absl::StrCat(field, ": has ", values.size(), " values, needs none, one, or one per channel (", channels,
                          ")"));
     }
@@ -352,13 +356,14 @@ class Resolver {
 
 absl::StatusOr<ModelDescription> ModelDescription::FromProto(const v1::ModelDescription& proto) {
   Resolver resolver(proto);
+  resolver.PresetName();
   resolver.Input();
   resolver.Layers();
   ModelDescription model;
   model.loss_ = resolver.CheckLoss();
   resolver.CheckClasses(model.loss_);
-  model.input_mean_ = resolver.PerChannel("input_mean", proto.input_mean(), 0.0f, false);
-  model.input_std_ = resolver.PerChannel("input_std", proto.input_std(), 1.0f, true);
+  model.input_mean_ = resolver.Scale("input_mean", proto.input_mean(), false);
+  model.input_std_ = resolver.Scale("input_std", proto.input_std(), true);
   if (!resolver.faults().empty()) return absl::InvalidArgumentError(absl::StrJoin(resolver.faults(), "\n"));
   model.input_ = resolver.input()->shape;
   model.flat_input_ = resolver.input()->flat;
@@ -366,6 +371,11 @@ absl::StatusOr<ModelDescription> ModelDescription::FromProto(const v1::ModelDesc
   model.classes_.assign(proto.classes().begin(), proto.classes().end());
   model.parameter_count_ = resolver.parameters();
   return model;
+}
+
+std::vector<float> ModelDescription::PerChannel(const std::vector<float>& stated, float default_value) const {
+  if (stated.size() > 1) return stated;
+  return std::vector<float>(input_.c, stated.empty() ? default_value : stated[0]);
 }
 
 size_t ModelDescription::num_classes() const {

@@ -69,8 +69,8 @@ class ModelDescription {
   size_t parameter_count() const { return parameter_count_; }
   std::vector<ParameterArray> parameter_arrays() const;
   // Per channel, always input().c values (defaults filled in): x' = (byte/255 - mean) / std.
-  const std::vector<float>& input_mean() const { return input_mean_; }
-  const std::vector<float>& input_std() const { return input_std_; }
+  std::vector<float> input_mean() const { return PerChannel(input_mean_, 0.0f); }
+  std::vector<float> input_std() const { return PerChannel(input_std_, 1.0f); }
 
  private:
   Shape input_;
@@ -78,6 +78,8 @@ class ModelDescription {
   std::vector<LayerSpec> layers_;
   Loss loss_ = Loss::kSparseCategoricalCrossentropy;
   std::vector<std::string> classes_;
+  std::vector<float> PerChannel(const std::vector<float>& stated, float default_value) const;
+  // As stated: none, one, or one per channel. Not spelled out: a few bytes of a message could ask for gigabytes.
   std::vector<float> input_mean_, input_std_;
   size_t parameter_count_ = 0;
 };

@@ -8,6 +8,7 @@
 #include "common/crypto/invitation.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/peer_check.h"
+#include "common/wire/check.h"
 #include "server/identity/invite_request.h"
 #include "server/identity/permissions.h"
 
@@ -109,7 +110,7 @@ absl::Status IdentityService::Audit(const Principal& by, std::string_view action
 
 void IdentityService::AuditRefusal(const Principal& by, std::string_view action, const std::string& subject,
                                    const absl::Status& why) const {
-  const absl::Status written = Audit(by, action, subject, absl::StrCat("refused: ", std::string(why.message())));
+  const absl::Status written = Audit(by, action, subject, absl::StrCat("refused: ", EscapeForLog(why.message(), 1000)));
   if (!written.ok()) Log(LogLevel::kError, "audit_failed", {{"action", action}, {"reason", written.ToString()}});
 }
 
@@ -217,7 +218,7 @@ absl::StatusOr<v1::Invitation> IdentityService::MakeInvitation(const v1::InviteR
 
 absl::StatusOr<IdentityService::Enrolled> IdentityService::TryEnrol(const v1::EnrolRequest& request,
                                                                     const Principal& by, std::string* subject) {
-  if (request.secret().size() != kSecretBytes || request.version().size() > 64) return Refused("malformed request");
+  if (!wire::Check(request).ok()) return Refused("malformed request");
   const auto invitation = options_.store->GetInvitation(request.token_id());
   if (absl::IsNotFound(invitation.status())) return Refused("unknown invitation");
   TRB_RETURN_IF_ERROR(invitation.status());
@@ -350,6 +351,11 @@ absl::Status IdentityService::RecordHello(const std::string& client_id, const v1
 
 absl::Status IdentityService::RecordSeen(const std::string& client_id) {
   return options_.store->RecordSeen(Role::kClient, client_id, options_.clock->NowUnixMillis());
+}
+
+std::string IdentityService::NameOfClient(const std::string& client_id) {
+  const auto subject = options_.store->GetSubjectById(Role::kClient, client_id);
+  return subject.ok() ? subject->name : EscapeForLog(client_id, 64);
 }
 
 absl::StatusOr<CertificateRow> IdentityService::SigningCertificate(const std::string& client_id,

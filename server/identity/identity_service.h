@@ -104,6 +104,12 @@ class IdentityService {
   absl::StatusOr<v1::RenewResponse> Renew(const v1::RenewRequest& request, const Principal& by);
   absl::Status RecordHello(const std::string& client_id, const v1::Hello& hello);
   absl::Status RecordSeen(const std::string& client_id);
+  // A row of the audit for what `by` asked and was refused; the refusal stands whether the row could be written or not.
+  // `why` may hold a peer's words: it is escaped.
+  void AuditRefusal(const Principal& by, std::string_view action, const std::string& subject,
+                    const absl::Status& why) const;
+  // Its name, or the id itself when there is no such client.
+  std::string NameOfClient(const std::string& client_id);
   // The certificate a client signed with, whatever its state: NOT_FOUND unless it was issued to this client.
   absl::StatusOr<CertificateRow> SigningCertificate(const std::string& client_id, const std::string& sha256);
 
@@ -121,9 +127,6 @@ class IdentityService {
                                   std::string_view peer_certificate_pem, Principal* who);
   absl::Status Audit(const Principal& by, std::string_view action, const std::string& subject,
                      std::string_view outcome) const;
-  // Of a refusal: it stands whether its row could be written or not.
-  void AuditRefusal(const Principal& by, std::string_view action, const std::string& subject,
-                    const absl::Status& why) const;
 
   // Tells whom it concerns that the identity is over.
   void Ended(Role role, const std::string& id, const std::string& reason) const;

@@ -24,6 +24,7 @@ using storage::Transaction;
 constexpr size_t kShortestPrefix = 4;
 constexpr uint64_t kDefaultAuditLimit = 100;
 constexpr uint64_t kMostLinks = 100'000;
+constexpr uint64_t kMostEvents = 32;  // of one client in one round: enough to see what it does, however long it does it
 
 absl::StatusOr<v1::RunPlan> ParsePlan(const NewRun& run) {
   v1::RunPlan plan;
@@ -228,9 +229,17 @@ absl::StatusOr<std::vector<LedgerStore::Link>> LedgerStore::ListLinks(const std:
 absl::Status LedgerStore::AddEvent(const std::string& run, uint64_t round, const std::string& client_id,
                                    const std::string& kind, const std::string& detail, int64_t now_unix_ms) {
   if (!event_rate_.Take(client_id)) return absl::OkStatus();
+  uint64_t there = 0;
+  TRB_RETURN_IF_ERROR(database()
+                          .QueryOne("SELECT count(*) FROM (SELECT 1 FROM events WHERE run_id = ?1 AND round = ?2 AND "
+                                    "client_id = ?3 LIMIT ?4)",
+                                    {run, round, client_id, kMostEvents}, [&](const Row& row) { there = row.Uint(0); })
+                          .status());
+  if (there >= kMostEvents) return absl::OkStatus();
+  const bool last = there + 1 == kMostEvents;
   return database().Run(
       "INSERT INTO events (time_unix_ms, run_id, round, client_id, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-      {now_unix_ms, run, round, client_id, kind, detail});
+      {now_unix_ms, run, round, client_id, kind, absl::StrCat(detail, last ? " (and what follows is not kept)" : "")});
 }
 
 absl::Status LedgerStore::AddAudit(const v1::AuditEntry& entry) {

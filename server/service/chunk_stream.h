@@ -30,15 +30,15 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
     // Fills a message with the bytes at `offset`.
     std::function<void(uint64_t offset, std::string_view data, Message* message)> fill;
     std::function<void(uint64_t sent)> on_end;  // on a worker; may be empty
+    std::shared_ptr<void> hold = nullptr;       // kept until the stream is over
   };
   // On a worker: what to send to this caller, or why not.
   using Open = std::function<absl::StatusOr<Source>(const identity::Principal& caller)>;
 
   static ChunkStream* Start(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open) {
     auto* stream = new ChunkStream(gate, context, method, std::move(open));
-    if (!gate->workers().Post([stream] { stream->Begin(); })) {
-      stream->Finish(rpc::ToGrpc(absl::UnavailableError("the coordinator is shutting down")));
-    }
+    const absl::Status begun = gate->Begin(*context, method, [stream] { stream->Begin(); });
+    if (!begun.ok()) stream->Finish(rpc::ToGrpc(begun));
     return stream;
   }
 

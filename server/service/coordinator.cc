@@ -112,6 +112,7 @@ struct Coordinator::Impl {
   std::unique_ptr<ModelSnapshots> models;
   WorkerPool workers{kWorkers};
   OrderedWorkers session_workers{kSessionWorkers};
+  std::unique_ptr<ClientQuotas> quotas;
   std::unique_ptr<Gate> main_gate;
   std::unique_ptr<FederationService> federation_service;
   std::unique_ptr<OperatorService> operator_service;
@@ -202,8 +203,9 @@ absl::Status Coordinator::Impl::OpenRuns() {
 }
 
 void Coordinator::Impl::BuildServices() {
-  main_gate =
-      std::make_unique<Gate>(Gate::Parts{rpc::Listener::kMain, identities.get(), &live, &workers, connections.get()});
+  quotas = std::make_unique<ClientQuotas>(settings.limits, options.clock);
+  main_gate = std::make_unique<Gate>(
+      Gate::Parts{rpc::Listener::kMain, identities.get(), &live, &workers, connections.get(), quotas.get()});
   FederationService::Options peers;
   peers.gate = main_gate.get();
   peers.session_workers = &session_workers;
@@ -212,6 +214,7 @@ void Coordinator::Impl::BuildServices() {
   peers.runs = runs.get();
   peers.intake = intake.get();
   peers.models = models.get();
+  peers.quotas = quotas.get();
   peers.clock = options.clock;
   peers.federation = federation.id;
   peers.heartbeat = options.heartbeat;

@@ -29,7 +29,14 @@ absl::Status Fill(Message* out, absl::StatusOr<Value> value) {
 
 }  // namespace
 
-FederationService::FederationService(Options options) : options_(std::move(options)), slots_(options_.uploads) {}
+FederationService::FederationService(Options options) : options_(std::move(options)), slots_(options_.uploads) {
+  slots_.SetEachClient(options_.quotas->limits().uploads);
+}
+
+void FederationService::SetLimits(const ClientQuotas::Limits& limits) {
+  options_.quotas->SetLimits(limits);
+  slots_.SetEachClient(limits.uploads);
+}
 
 // ---- the session
 
@@ -38,32 +45,49 @@ grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* FederationSe
   const std::shared_ptr<Session> session = Session::Create(this, options_.session_workers, context);
   Session* raw = session.get();
   // Read now: when the worker comes to it, the stream may be over and its context gone.
-  const bool posted = options_.gate->workers().Post([this, session, peer = options_.gate->Greet(*context)] {
-    const std::weak_ptr<Session> weak = session;
-    auto pass = options_.gate->AdmitStream(peer, kOpenSession, [weak](const absl::Status& why, bool again) {
-      const auto live = weak.lock();
-      if (live == nullptr) return;
-      if (again) {
-        live->Cancel();
-      } else {
-        live->End(why, false);
-      }
-    });
-    if (!pass.ok()) {
-      LogFailure(kOpenSession, pass.status());
-      return session->End(pass.status(), false);
-    }
-    options_.sessions->Expect(pass->caller.id, session);
-    if (session->Admit(*pass)) return;
-    options_.sessions->Forget(session.get());
-    options_.gate->Leave(*pass);
-  });
-  if (!posted) session->End(absl::UnavailableError("the coordinator is shutting down"), false);
+  const absl::Status begun = options_.gate->Begin(
+      *context, kOpenSession, [this, session, peer = options_.gate->Greet(*context)] { AdmitSession(session, peer); });
+  if (!begun.ok()) session->End(begun, false);
   return raw;
+}
+
+void FederationService::AdmitSession(const std::shared_ptr<Session>& session, const rpc::Peer& peer) {
+  const std::weak_ptr<Session> weak = session;
+  auto pass = options_.gate->AdmitStream(peer, kOpenSession, [weak](const absl::Status& why, bool again) {
+    const auto live = weak.lock();
+    if (live == nullptr) return;
+    if (again) {
+      live->Cancel();
+    } else {
+      live->End(why, false);
+    }
+  });
+  if (!pass.ok()) {
+    LogFailure(kOpenSession, pass.status());
+    return session->End(pass.status(), false);
+  }
+  const absl::Status may = options_.quotas->TakeSession(pass->caller.id);
+  if (!may.ok()) {
+    options_.gate->TellOverQuota(pass->caller.id, kOpenSession, may);
+    options_.gate->Leave(*pass);
+    return session->End(may, false);
+  }
+  options_.sessions->Expect(pass->caller.id, session);
+  if (session->Admit(*pass)) return;
+  options_.sessions->Forget(session.get());
+  options_.gate->Leave(*pass);
+}
+
+absl::Status FederationService::OnArrival(Session* session) {
+  const absl::Status may = options_.quotas->TakeMessage(session->client_id());
+  if (!may.ok()) options_.gate->TellOverQuota(session->client_id(), kOpenSession, may);
+  return may;
 }
 
 absl::Status FederationService::OnMessage(const std::shared_ptr<Session>& session, const v1::ClientMessage& message) {
   const std::string& client = session->client_id();
+  if (message.has_hello()) TRB_RETURN_IF_ERROR(CheckProtocolVersion(message.hello().protocol_version()));
+  TRB_RETURN_IF_ERROR(options_.gate->Check(session->pass().caller, kOpenSession, message));
   if ((session->number() == 0) != message.has_hello()) {
     return absl::InvalidArgumentError("the first message, and only the first, is hello");
   }
@@ -80,7 +104,6 @@ absl::Status FederationService::OnMessage(const std::shared_ptr<Session>& sessio
 
 absl::Status FederationService::SayHello(const std::shared_ptr<Session>& session, const v1::Hello& hello) {
   const std::string& client = session->client_id();
-  TRB_RETURN_IF_ERROR(CheckHello(hello));
   TRB_RETURN_IF_ERROR(options_.identities->RecordHello(client, hello));
   const absl::Duration heartbeat = options_.sessions->Heartbeat(options_.heartbeat);
   session->set_number(options_.sessions->Open(client, hello, kMissingBeats * heartbeat, session));
@@ -132,9 +155,11 @@ grpc::ServerWriteReactor<v1::ModelChunk>* FederationService::DownloadModel(grpc:
 
 absl::StatusOr<ChunkStream<v1::ModelChunk>::Source> FederationService::OpenModel(
     const identity::Principal& caller, const v1::DownloadModelRequest& request) {
+  TRB_RETURN_IF_ERROR(options_.gate->Check(caller, kDownloadModel, request));
   TRB_ASSIGN_OR_RETURN(const auto terms, options_.runs->GetTask(caller.id, request.task_id()));
   if (!terms.open) return absl::NotFoundError("the task is gone: " + terms.closed_reason);
   ChunkStream<v1::ModelChunk>::Source source;
+  TRB_ASSIGN_OR_RETURN(source.hold, StartDownload(caller.id, request.task_id(), terms.base_model_bytes));
   TRB_ASSIGN_OR_RETURN(source.bytes, options_.models->Get(terms.base_model_sha256));
   source.offset = request.offset();
   source.fill = [total = source.bytes->size()](uint64_t offset, std::string_view data, v1::ModelChunk* chunk) {
@@ -143,32 +168,47 @@ absl::StatusOr<ChunkStream<v1::ModelChunk>::Source> FederationService::OpenModel
     chunk->set_total_bytes(total);
   };
   source.on_end = [this, client = caller.id, task = request.task_id()](uint64_t sent) {
-    if (sent > 0) options_.runs->CountBytesDown(client, task, sent);
+    if (sent == 0) return;
+    // Over the limit already or not: the next download is told.
+    (void)options_.quotas->TakeBytes(client, task, ClientQuotas::Way::kDown, sent, 0);
+    options_.runs->CountBytesDown(client, task, sent);
   };
   return source;
+}
+
+absl::StatusOr<ClientQuotas::Hold> FederationService::StartDownload(const std::string& client, const std::string& task,
+                                                                    uint64_t model_bytes) {
+  auto hold = options_.quotas->StartDownload(client);
+  absl::Status may = hold.status();
+  if (may.ok()) may = options_.quotas->TakeBytes(client, task, ClientQuotas::Way::kDown, 0, model_bytes);
+  if (may.ok()) return hold;
+  options_.gate->TellOverQuota(client, kDownloadModel, may);
+  return may;
 }
 
 grpc::ServerUnaryReactor* FederationService::BeginUpload(grpc::CallbackServerContext* context,
                                                          const v1::BeginUploadRequest* request,
                                                          v1::BeginUploadResponse* response) {
-  return options_.gate->Serve(context, kBeginUpload, [this, request, response](const identity::Principal& caller) {
-    TRB_RETURN_IF_ERROR(Fill(response, options_.intake->Announce(caller, *request)));
-    if (response->has_ticket() && slots_.FullFor(caller.id)) {
-      response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
-    }
-    return absl::OkStatus();
-  });
+  return options_.gate->Serve(context, kBeginUpload, *request,
+                              [this, request, response](const identity::Principal& caller) {
+                                TRB_RETURN_IF_ERROR(Fill(response, options_.intake->Announce(caller, *request)));
+                                if (response->has_ticket() && slots_.FullFor(caller.id)) {
+                                  response->mutable_ticket()->set_retry_after_ms(kUploadRetryMs);
+                                }
+                                return absl::OkStatus();
+                              });
 }
 
 grpc::ServerReadReactor<v1::UploadChunk>* FederationService::UploadUpdate(grpc::CallbackServerContext* context,
                                                                           v1::UploadUpdateResponse* response) {
-  return UploadStream::Start({options_.gate, options_.intake, &slots_, options_.clock, options_.upload_silence},
-                             context, kUploadUpdate, response);
+  return UploadStream::Start(
+      {options_.gate, options_.intake, &slots_, options_.quotas, options_.clock, options_.upload_silence}, context,
+      kUploadUpdate, response);
 }
 
 grpc::ServerUnaryReactor* FederationService::Renew(grpc::CallbackServerContext* context,
                                                    const v1::RenewRequest* request, v1::RenewResponse* response) {
-  return options_.gate->Serve(context, kRenew, [this, request, response](const identity::Principal& caller) {
+  return options_.gate->Serve(context, kRenew, *request, [this, request, response](const identity::Principal& caller) {
     return Fill(response, options_.identities->Renew(*request, caller));
   });
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "server/service/chunk_stream.h"
+#include "server/service/client_quotas.h"
 #include "server/service/gate.h"
 #include "server/service/model_snapshots.h"
 #include "server/service/session.h"
@@ -29,6 +30,7 @@ class FederationService final : public v1::FederationService::CallbackService, p
     rounds::RunManager* runs = nullptr;
     UpdateIntake* intake = nullptr;
     ModelSnapshots* models = nullptr;
+    ClientQuotas* quotas = nullptr;
     const Clock* clock = &Clock::System();
     std::string federation;  // id
     absl::Duration heartbeat = absl::Seconds(5);
@@ -38,6 +40,8 @@ class FederationService final : public v1::FederationService::CallbackService, p
   explicit FederationService(Options options);
 
   UploadSlots& slots() { return slots_; }
+  // Of each client, from now on.
+  void SetLimits(const ClientQuotas::Limits& limits);
 
   grpc::ServerBidiReactor<v1::ClientMessage, v1::CoordinatorMessage>* OpenSession(
       grpc::CallbackServerContext* context) override;
@@ -51,10 +55,15 @@ class FederationService final : public v1::FederationService::CallbackService, p
                                   v1::RenewResponse* response) override;
 
  private:
+  absl::Status OnArrival(Session* session) override;
   absl::Status OnMessage(const std::shared_ptr<Session>& session, const v1::ClientMessage& message) override;
   void OnHeartbeat(Session* session) override;
   void OnEnd(Session* session) override;
+  // The rest of OpenSession, on a worker.
+  void AdmitSession(const std::shared_ptr<Session>& session, const rpc::Peer& peer);
   absl::Status SayHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
+  absl::StatusOr<ClientQuotas::Hold> StartDownload(const std::string& client, const std::string& task,
+                                                   uint64_t model_bytes);
   absl::StatusOr<ChunkStream<v1::ModelChunk>::Source> OpenModel(const identity::Principal& caller,
                                                                 const v1::DownloadModelRequest& request);
 

@@ -1,5 +1,8 @@
 #include "server/service/gate.h"
 
+#include <google/protobuf/message.h>
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -10,6 +13,7 @@
 #include "common/base/logging.h"
 #include "common/crypto/certificate.h"
 #include "common/rpc/status_codes.h"
+#include "common/wire/check.h"
 
 namespace tributary::service {
 namespace {
@@ -17,6 +21,19 @@ namespace {
 int64_t NotAfter(const std::string& certificate_pem) {
   const auto certificate = crypto::Certificate::FromPem(certificate_pem);
   return certificate.ok() ? absl::ToUnixMillis(certificate->not_after()) : std::numeric_limits<int64_t>::max();
+}
+
+// The client's id in the certificate that TLS verified, without a look at the ledger; empty for others. Good for
+// counting, not for admission.
+std::string ClientIdOf(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
+  const auto values = auth->FindPropertyValues(GRPC_PEER_SPIFFE_ID_PROPERTY_NAME);
+  if (values.size() != 1) return "";
+  constexpr std::string_view kClient = "/client/";
+  const std::string_view uri(values[0].data(), values[0].size());
+  const size_t at = uri.rfind(kClient);
+  return at == std::string_view::npos ? "" : std::string(uri.substr(at + kClient.size()));
 }
 
 }  // namespace
@@ -37,15 +54,32 @@ void LogFailure(std::string_view method, const absl::Status& status) {
   }
 }
 
-grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std::string_view method, Work work) {
+grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std::string_view method,
+                                      const google::protobuf::Message& request, Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool posted = workers().Post([this, peer = Greet(*context), reactor, method, work = std::move(work)] {
+  const auto serve = [this, peer = Greet(*context), reactor, method, &request, work = std::move(work)] {
     const auto caller = Admit(peer, method);
-    const absl::Status done = caller.ok() ? work(*caller) : caller.status();
+    absl::Status done = caller.status();
+    if (done.ok()) done = Check(*caller, method, request);
+    if (done.ok()) done = work(*caller);
     if (!done.ok()) LogFailure(method, done);
     reactor->Finish(rpc::ToGrpc(done));
-  });
-  if (!posted) reactor->Finish(rpc::ToGrpc(absl::UnavailableError("the coordinator is shutting down")));
+  };
+  const absl::Status begun = Begin(*context, method, serve, request.ByteSizeLong());
+  if (!begun.ok()) reactor->Finish(rpc::ToGrpc(begun));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std::string_view method, Work work) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::Status begun =
+      Begin(*context, method, [this, peer = Greet(*context), reactor, method, work = std::move(work)] {
+        const auto caller = Admit(peer, method);
+        const absl::Status done = caller.ok() ? work(*caller) : caller.status();
+        if (!done.ok()) LogFailure(method, done);
+        reactor->Finish(rpc::ToGrpc(done));
+      });
+  if (!begun.ok()) reactor->Finish(rpc::ToGrpc(begun));
   return reactor;
 }
 
@@ -53,6 +87,41 @@ rpc::Peer Gate::Greet(const grpc::ServerContextBase& context) {
   rpc::Peer peer = rpc::PeerOf(context);
   if (parts_.connections != nullptr) parts_.connections->Asked(peer.address);
   return peer;
+}
+
+absl::Status Gate::Begin(const grpc::ServerContextBase& context, std::string_view method, std::function<void()> work,
+                         uint64_t bytes) {
+  const std::string client = parts_.quotas == nullptr ? "" : ClientIdOf(context);
+  if (!client.empty()) {
+    const absl::Status may = parts_.quotas->TakeCall(client);
+    if (!may.ok()) {
+      TellOverQuota(client, method, may);
+      return may;
+    }
+  }
+  return parts_.workers->Offer(std::move(work), bytes);
+}
+
+absl::Status Gate::Check(const identity::Principal& caller, std::string_view method,
+                         const google::protobuf::Message& message) {
+  const absl::Status good = wire::Check(message);
+  if (good.ok()) return good;
+  Log(LogLevel::kWarning, "message_refused",
+      {{"caller", caller.Actor()}, {"method", method}, {"reason", good.message()}});
+  parts_.identities->AuditRefusal(caller, "message.refused", std::string(method), good);
+  return good;
+}
+
+void Gate::TellOverQuota(const std::string& client_id, std::string_view method, const absl::Status& why) {
+  if (parts_.quotas == nullptr || !parts_.quotas->WorthTelling(client_id)) return;
+  parts_.workers->Post([this, client_id, method, why] {
+    Log(LogLevel::kWarning, "over_quota", {{"client_id", client_id}, {"method", method}, {"reason", why.message()}});
+    identity::Principal caller;
+    caller.role = identity::Principal::Role::kClient;
+    caller.id = client_id;
+    caller.name = parts_.identities->NameOfClient(client_id);
+    parts_.identities->AuditRefusal(caller, "quota", std::string(method), why);
+  });
 }
 
 absl::StatusOr<identity::Principal> Gate::Admit(const rpc::Peer& peer, std::string_view method) {

@@ -34,9 +34,9 @@ using identity::Principal;
 
 // ---- status, audit, history
 
-grpc::ServerUnaryReactor* OperatorService::GetStatus(Context* context, const v1::GetStatusRequest*,
+grpc::ServerUnaryReactor* OperatorService::GetStatus(Context* context, const v1::GetStatusRequest* request,
                                                      v1::Status* response) {
-  return options_.gate->Serve(context, TRB_METHOD("GetStatus"),
+  return options_.gate->Serve(context, TRB_METHOD("GetStatus"), *request,
                               [this, response](const Principal&) { return Fill(response, Status()); });
 }
 
@@ -53,7 +53,7 @@ absl::StatusOr<v1::Status> OperatorService::Status() {
 
 grpc::ServerUnaryReactor* OperatorService::ListAudit(Context* context, const v1::ListAuditRequest* request,
                                                      v1::AuditList* response) {
-  return options_.gate->Serve(context, TRB_METHOD("ListAudit"), [this, request, response](const Principal&) {
+  return options_.gate->Serve(context, TRB_METHOD("ListAudit"), *request, [this, request, response](const Principal&) {
     const uint64_t limit = request->limit() == 0 ? kDefaultAuditLimit : std::min(request->limit(), kMaxAuditLimit);
     TRB_ASSIGN_OR_RETURN(auto entries, options_.store->ListAudit(limit));
     response->set_schema_version(kSchemaVersion);
@@ -65,7 +65,7 @@ grpc::ServerUnaryReactor* OperatorService::ListAudit(Context* context, const v1:
 
 grpc::ServerUnaryReactor* OperatorService::VerifyHistory(Context* context, const v1::VerifyHistoryRequest* request,
                                                          v1::HistoryVerification* response) {
-  return options_.gate->Serve(context, TRB_METHOD("VerifyHistory"),
+  return options_.gate->Serve(context, TRB_METHOD("VerifyHistory"), *request,
                               [this, request, response](const Principal&) { return Fill(response, Verify(*request)); });
 }
 
@@ -117,12 +117,14 @@ void OperatorService::Audit(const Principal& caller, const std::string& action, 
 
 grpc::ServerUnaryReactor* OperatorService::StartRun(Context* context, const v1::StartRunRequest* request,
                                                     v1::RunDocument* response) {
-  return options_.gate->Serve(context, TRB_METHOD("StartRun"), [this, request, response](const Principal& caller) {
-    auto started = Start(caller, *request);
-    // The ledger audits a run that was made in the transaction that makes it.
-    if (!started.ok() && !request->dry_run()) Audit(caller, "run.start", request->plan().name(), started.status());
-    return Fill(response, std::move(started));
-  });
+  return options_.gate->Serve(context, TRB_METHOD("StartRun"), *request,
+                              [this, request, response](const Principal& caller) {
+                                auto started = Start(caller, *request);
+                                // The ledger audits a run that was made in the transaction that makes it.
+                                if (!started.ok() && !request->dry_run())
+                                  Audit(caller, "run.start", request->plan().name(), started.status());
+                                return Fill(response, std::move(started));
+                              });
 }
 
 absl::StatusOr<v1::RunDocument> OperatorService::Start(const Principal& caller, const v1::StartRunRequest& request) {
@@ -139,28 +141,29 @@ absl::StatusOr<v1::RunDocument> OperatorService::Start(const Principal& caller, 
   return DescribeRun(*options_.store, get);
 }
 
-grpc::ServerUnaryReactor* OperatorService::ListRuns(Context* context, const v1::ListRunsRequest*,
+grpc::ServerUnaryReactor* OperatorService::ListRuns(Context* context, const v1::ListRunsRequest* request,
                                                     v1::RunList* response) {
-  return options_.gate->Serve(context, TRB_METHOD("ListRuns"), [this, response](const Principal&) {
+  return options_.gate->Serve(context, TRB_METHOD("ListRuns"), *request, [this, response](const Principal&) {
     return Fill(response, DescribeRuns(*options_.store));
   });
 }
 
 grpc::ServerUnaryReactor* OperatorService::GetRun(Context* context, const v1::GetRunRequest* request,
                                                   v1::RunDocument* response) {
-  return options_.gate->Serve(context, TRB_METHOD("GetRun"), [this, request, response](const Principal&) {
+  return options_.gate->Serve(context, TRB_METHOD("GetRun"), *request, [this, request, response](const Principal&) {
     return Fill(response, DescribeRun(*options_.store, *request));
   });
 }
 
 grpc::ServerUnaryReactor* OperatorService::StopRun(Context* context, const v1::StopRunRequest* request,
                                                    v1::RunDocument* response) {
-  return options_.gate->Serve(context, TRB_METHOD("StopRun"), [this, request, response](const Principal& caller) {
-    auto stopped = Stop(caller, *request);
-    // The run manager audits one that was stopped.
-    if (!stopped.ok()) Audit(caller, "run.stop", request->run(), stopped.status());
-    return Fill(response, std::move(stopped));
-  });
+  return options_.gate->Serve(
+      context, TRB_METHOD("StopRun"), *request, [this, request, response](const Principal& caller) {
+        auto stopped = Stop(caller, *request);
+        // The run manager audits one that was stopped.
+        if (!stopped.ok()) Audit(caller, "run.stop", request->run(), stopped.status());
+        return Fill(response, std::move(stopped));
+      });
 }
 
 absl::StatusOr<v1::RunDocument> OperatorService::Stop(const Principal& caller, const v1::StopRunRequest& request) {
@@ -183,8 +186,7 @@ bool OperatorService::StoppedBefore(const std::string& request_id, const std::st
 
 grpc::ServerWriteReactor<v1::RunEvent>* OperatorService::WatchRun(Context* context,
                                                                   const v1::WatchRunRequest* request) {
-  return WatchStream::Start({options_.gate, options_.runs, options_.store}, context, TRB_METHOD("WatchRun"),
-                            request->run());
+  return WatchStream::Start({options_.gate, options_.runs, options_.store}, context, TRB_METHOD("WatchRun"), *request);
 }
 
 // ---- clients
@@ -195,17 +197,18 @@ std::function<bool(const std::string&)> OperatorService::Online() {
 
 grpc::ServerUnaryReactor* OperatorService::Invite(Context* context, const v1::InviteRequest* request,
                                                   v1::Invitation* response) {
-  return options_.gate->Serve(context, TRB_METHOD("Invite"), [this, request, response](const Principal& caller) {
-    TRB_RETURN_IF_ERROR(Fill(response, options_.identities->Invite(*request, caller)));
-    response->set_schema_version(kSchemaVersion);
-    options_.on_invited();
-    return absl::OkStatus();
-  });
+  return options_.gate->Serve(context, TRB_METHOD("Invite"), *request,
+                              [this, request, response](const Principal& caller) {
+                                TRB_RETURN_IF_ERROR(Fill(response, options_.identities->Invite(*request, caller)));
+                                response->set_schema_version(kSchemaVersion);
+                                options_.on_invited();
+                                return absl::OkStatus();
+                              });
 }
 
-grpc::ServerUnaryReactor* OperatorService::ListClients(Context* context, const v1::ListClientsRequest*,
+grpc::ServerUnaryReactor* OperatorService::ListClients(Context* context, const v1::ListClientsRequest* request,
                                                        v1::ClientList* response) {
-  return options_.gate->Serve(context, TRB_METHOD("ListClients"), [this, response](const Principal&) {
+  return options_.gate->Serve(context, TRB_METHOD("ListClients"), *request, [this, response](const Principal&) {
     TRB_ASSIGN_OR_RETURN(auto clients, options_.identities->ListClients(Online()));
     response->set_schema_version(kSchemaVersion);
     for (v1::Client& client : clients) *response->add_clients() = std::move(client);
@@ -215,7 +218,7 @@ grpc::ServerUnaryReactor* OperatorService::ListClients(Context* context, const v
 
 grpc::ServerUnaryReactor* OperatorService::GetClient(Context* context, const v1::GetClientRequest* request,
                                                      v1::ClientDocument* response) {
-  return options_.gate->Serve(context, TRB_METHOD("GetClient"), [this, request, response](const Principal&) {
+  return options_.gate->Serve(context, TRB_METHOD("GetClient"), *request, [this, request, response](const Principal&) {
     TRB_ASSIGN_OR_RETURN(v1::Client client, options_.identities->GetClient(request->name(), Online()));
     return Fill(response, Describe(std::move(client)));
   });
@@ -223,10 +226,11 @@ grpc::ServerUnaryReactor* OperatorService::GetClient(Context* context, const v1:
 
 grpc::ServerUnaryReactor* OperatorService::RevokeClient(Context* context, const v1::RevokeClientRequest* request,
                                                         v1::ClientDocument* response) {
-  return options_.gate->Serve(context, TRB_METHOD("RevokeClient"), [this, request, response](const Principal& caller) {
-    TRB_ASSIGN_OR_RETURN(v1::Client client, options_.identities->RevokeClient(request->name(), caller));
-    return Fill(response, Describe(std::move(client)));
-  });
+  return options_.gate->Serve(
+      context, TRB_METHOD("RevokeClient"), *request, [this, request, response](const Principal& caller) {
+        TRB_ASSIGN_OR_RETURN(v1::Client client, options_.identities->RevokeClient(request->name(), caller));
+        return Fill(response, Describe(std::move(client)));
+      });
 }
 
 absl::StatusOr<v1::ClientDocument> OperatorService::Describe(v1::Client client) {
@@ -245,6 +249,7 @@ grpc::ServerWriteReactor<v1::ModelPart>* OperatorService::ExportModel(Context* c
   using Stream = ChunkStream<v1::ModelPart>;
   return Stream::Start(options_.gate, context, TRB_METHOD("ExportModel"),
                        [this, request](const Principal& caller) -> absl::StatusOr<Stream::Source> {
+                         TRB_RETURN_IF_ERROR(options_.gate->Check(caller, TRB_METHOD("ExportModel"), *request));
                          absl::StatusOr<v1::ModelHeader> found = FindModel(*options_.store, *request);
                          Audit(caller, "model.export", absl::StrCat(request->run(), "@", request->round()),
                                found.status());

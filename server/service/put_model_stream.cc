@@ -2,11 +2,9 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/crypto/digest.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status_codes.h"
-#include "common/update/update_codec.h"
 
 namespace tributary::service {
 namespace {
@@ -18,7 +16,8 @@ constexpr std::string_view kMethod = "/tributary.v1.OperatorService/PutModel";
 PutModelStream* PutModelStream::Start(Gate* gate, storage::BlobStore* blobs, grpc::CallbackServerContext* context,
                                       v1::PutModelResponse* response, Audit audit) {
   auto* stream = new PutModelStream(gate, blobs, context, response, std::move(audit));
-  stream->Post(&PutModelStream::Begin);
+  const absl::Status begun = gate->Begin(*context, kMethod, [stream] { stream->Begin(); });
+  if (!begun.ok()) stream->Finish(rpc::ToGrpc(begun));
   return stream;
 }
 
@@ -43,18 +42,15 @@ void PutModelStream::TakePart() {
 }
 
 absl::Status PutModelStream::Append() {
+  TRB_RETURN_IF_ERROR(gate_.Check(pass_.caller, kMethod, part_));
   if (!std::exchange(started_, true)) {
     if (!part_.has_header()) return absl::InvalidArgumentError("the first part carries the header");
     header_ = part_.header();
-    if (header_.total_bytes() == 0 || header_.total_bytes() > update::kMaxModelBytes) {
-      return absl::InvalidArgumentError(absl::StrCat("total_bytes is 1 to ", update::kMaxModelBytes));
-    }
   } else if (part_.has_header()) {
     return absl::InvalidArgumentError("only the first part carries a header");
   }
-  if (part_.data().size() > static_cast<size_t>(rpc::kChunkBytes) ||
-      part_.data().size() > header_.total_bytes() - bytes_.size()) {
-    return absl::InvalidArgumentError("a part is too large, or there are more bytes than total_bytes");
+  if (part_.data().size() > header_.total_bytes() - bytes_.size()) {
+    return absl::InvalidArgumentError("there are more bytes than total_bytes");
   }
   bytes_ += part_.data();
   return absl::OkStatus();

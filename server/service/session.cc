@@ -50,6 +50,8 @@ void Session::OnWriteDone(bool ok) {
 void Session::OnReadDone(bool ok) {
   if (!ok || IsEnding()) {  // nothing is heard any more from a session that was told to end
     End(absl::OkStatus(), false);
+  } else if (const absl::Status may = handler_.OnArrival(this); !may.ok()) {
+    End(may, true);
   } else if (incoming_.has_heartbeat()) {
     handler_.OnHeartbeat(this);
     ReadNext();

@@ -35,6 +35,8 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   class Handler {
    public:
     virtual ~Handler() = default;
+    // A message is here, on gRPC's thread; must not wait. An error ends the session with it, unread.
+    virtual absl::Status OnArrival(Session* session) = 0;
     // A message other than a heartbeat. An error ends the session with it.
     virtual absl::Status OnMessage(const std::shared_ptr<Session>& session, const v1::ClientMessage& message) = 0;
     virtual void OnHeartbeat(Session* session) = 0;

@@ -10,6 +10,9 @@ constexpr int kMostNewcomers = 2;
 constexpr double kSessionsAtFullRate = 1000;
 // A beat that comes before keepalive would ask saves its ping.
 constexpr double kMostStretch = 3.6;
+// Tasks of one session that wait for their answer. One that answers none of them is not remembered for ever; what is
+// forgotten costs a few more links in a later task.
+constexpr size_t kMostPushed = 64;
 
 }  // namespace
 
@@ -79,13 +82,14 @@ void SessionRegistry::TaskAnswered(const std::string& client_id, const std::stri
   MutexLock lock(&mu_);
   const auto it = entries_.find(client_id);
   if (it == entries_.end()) return;
-  const auto task = it->second.pushed.find(task_id);
-  if (task == it->second.pushed.end()) return;
+  std::deque<Pushed>& pushed = it->second.pushed;
+  const auto task = std::find_if(pushed.begin(), pushed.end(), [&](const Pushed& p) { return p.task_id == task_id; });
+  if (task == pushed.end()) return;
   if (taken) {
-    v1::RunHead& head = it->second.heads[task->second.run_id()];
-    if (head.round() <= task->second.round()) head = task->second;
+    v1::RunHead& head = it->second.heads[task->head.run_id()];
+    if (head.round() <= task->head.round()) head = task->head;
   }
-  it->second.pushed.erase(task);
+  pushed.erase(task);
 }
 
 void SessionRegistry::EndSilent(absl::Duration newcomers) {
@@ -144,16 +148,23 @@ absl::StatusOr<std::vector<rounds::Candidate>> SessionRegistry::Candidates() {
   return all;
 }
 
+void SessionRegistry::Remember(const v1::TrainTask& task, std::deque<Pushed>* pushed) {
+  std::erase_if(*pushed, [&](const Pushed& p) { return p.task_id == task.task_id(); });
+  if (pushed->size() >= kMostPushed) pushed->pop_front();
+  Pushed& mine = pushed->emplace_back();
+  mine.task_id = task.task_id();
+  mine.head.set_run_id(task.run_id());
+  mine.head.set_round(task.round());
+  mine.head.set_previous_record_sha256(task.previous_record_sha256());
+}
+
 bool SessionRegistry::PushTask(const std::string& client_id, const v1::TrainTask& task) {
   std::shared_ptr<SessionSink> sink;
   {
     MutexLock lock(&mu_);
     const auto it = entries_.find(client_id);
     if (it == entries_.end()) return false;
-    v1::RunHead& head = it->second.pushed[task.task_id()];
-    head.set_run_id(task.run_id());
-    head.set_round(task.round());
-    head.set_previous_record_sha256(task.previous_record_sha256());
+    Remember(task, &it->second.pushed);
     sink = it->second.sink;
   }
   v1::CoordinatorMessage message;

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <list>
 #include <map>
@@ -78,18 +79,24 @@ class SessionRegistry : public rounds::Dispatcher {
   v1::RunHead KnownHead(const std::string& client_id, const std::string& run_id) override TRB_EXCLUDES(mu_);
 
  private:
+  // A task on its way, and the head that it carries.
+  struct Pushed {
+    std::string task_id;
+    v1::RunHead head;
+  };
   struct Entry {
     uint64_t session = 0;
     std::shared_ptr<SessionSink> sink;
     absl::Duration last_heard, silence;
-    std::map<std::string, v1::RunHead> heads;   // by run
-    std::map<std::string, v1::RunHead> pushed;  // by task id: the head that the task carries
+    std::map<std::string, v1::RunHead> heads;  // by run
+    std::deque<Pushed> pushed;                 // not answered yet, newest last
   };
   struct Newcomer {
     std::string client_id;
     std::shared_ptr<SessionSink> sink;
     absl::Duration since;
   };
+  static void Remember(const v1::TrainTask& task, std::deque<Pushed>* pushed);
   std::shared_ptr<SessionSink> SinkOf(const std::string& client_id) TRB_EXCLUDES(mu_);
 
   const Enrolled enrolled_;

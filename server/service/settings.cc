@@ -38,6 +38,23 @@ std::string DefaultAdvertise(const identity::Federation& federation) {
   return federation.advertise.empty() ? identity::JoinHostPort(federation.host, 0) : federation.advertise;
 }
 
+ClientQuotas::Limits ReadLimits(TomlTable table) {
+  constexpr int64_t kMostOften = 1'000'000, kMostAtOnce = 1024, kMostFactor = 1'000'000;
+  const auto whole = [&table](const char* key, int default_value, int64_t most) {
+    return static_cast<int>(table.Int(key, default_value, 0, most));
+  };
+  ClientQuotas::Limits l;
+  l.sessions_a_minute = whole("sessions_a_minute", l.sessions_a_minute, kMostOften);
+  l.calls_a_second = whole("calls_a_second", l.calls_a_second, kMostOften);
+  l.messages_a_second = whole("messages_a_second", l.messages_a_second, kMostOften);
+  l.uploads = whole("uploads", l.uploads, kMostAtOnce);
+  l.downloads = whole("downloads", l.downloads, kMostAtOnce);
+  l.transfer_factor = whole("transfer_factor", l.transfer_factor, kMostFactor);
+  l.bytes_a_day = static_cast<uint64_t>(table.Int("bytes_a_day", 0, 0, INT64_MAX));
+  table.RejectUnknownKeys();
+  return l;
+}
+
 }  // namespace
 
 absl::StatusOr<Settings> ReadSettings(const std::string& directory, const identity::Federation& federation) {
@@ -58,6 +75,7 @@ absl::StatusOr<Settings> ReadSettings(const std::string& directory, const identi
     root.Fault("log_level", "is debug, info, warning or error");
   }
   settings.connections = ConnectionLimits(&root);
+  settings.limits = ReadLimits(root.Table("limits"));
   root.RejectUnknownKeys();
   TRB_RETURN_IF_ERROR(WithFix(reader->Faults(), absl::StrCat("mend ", path)));
   return settings;
@@ -82,7 +100,16 @@ absl::Status WriteSettings(const std::string& directory, const identity::Federat
       "# max_connections = 20000           # of the main port; each costs two open files\n"
       "# max_pending_connections = 1024    # of strangers: sockets on which no call was let in yet\n"
       "# max_pending_per_address = 256     # of these, from one address\n"
-      "# max_connections_per_client = 32   # beyond it the oldest is cut\n");
+      "# max_connections_per_client = 32   # beyond it the oldest is cut\n\n"
+      "# What one client may do; 0: no limit. These are the defaults.\n"
+      "# [limits]\n"
+      "# sessions_a_minute = 120  # opened\n"
+      "# calls_a_second = 50\n"
+      "# messages_a_second = 20   # within a session\n"
+      "# uploads = 2              # at once\n"
+      "# downloads = 4            # at once\n"
+      "# transfer_factor = 8      # a task's bytes, each way, in sizes of its update or model (16 MiB always pass)\n"
+      "# bytes_a_day = 0          # both ways\n");
   return WriteFileDurably(PathIn(directory), text);
 }
 

@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "server/identity/federation.h"
 #include "server/service/connections.h"
+#include "server/service/client_quotas.h"
 
 namespace tributary::service {
 
@@ -19,6 +20,7 @@ struct Settings {
   // What may change while the coordinator runs (SIGHUP).
   std::string log_level = "info";   // debug, info, warning, error
   Connections::Limits connections;  // of the main port
+  ClientQuotas::Limits limits;      // of one client
 };
 
 // INVALID_ARGUMENT lists every fault with its line. A missing file is all defaults.

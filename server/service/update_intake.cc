@@ -34,10 +34,13 @@ v1::BeginUploadResponse ToBeginResponse(v1::UploadUpdateResponse done) {
 }  // namespace
 
 absl::StatusOr<v1::BeginUploadResponse> UpdateIntake::Announce(const identity::Principal& caller,
-                                                               const v1::BeginUploadRequest& request) {
+                                                               const v1::BeginUploadRequest& sent) {
+  // The record is kept, and its signature covers the fields that this version knows: nothing else is kept with it.
+  v1::BeginUploadRequest request = sent;
+  request.DiscardUnknownFields();
   const v1::UpdateRecord& record = request.record();
   v1::BeginUploadResponse response;
-  const auto terms = options_.runs->GetTask(caller.id, record.task_id());
+  const auto terms = FindTask(caller, record.task_id());
   if (absl::IsNotFound(terms.status()) || absl::IsPermissionDenied(terms.status())) {
     *response.mutable_rejected() =
         Refuse(caller, record, update::Reject(update::kNotInvited, "this client holds no such task"), 0);
@@ -62,6 +65,12 @@ absl::StatusOr<v1::BeginUploadResponse> UpdateIntake::Announce(const identity::P
   }
   return Ticket(caller, {record, request.signature(), request.metrics(), terms->parameters,
                          std::min(record.examples(), terms->max_weight)});
+}
+
+absl::StatusOr<rounds::RunManager::TaskTerms> UpdateIntake::FindTask(const identity::Principal& caller,
+                                                                     const std::string& task_id) {
+  if (!IsHexDigest(task_id)) return absl::NotFoundError("no task has such an id");
+  return options_.runs->GetTask(caller.id, task_id);
 }
 
 absl::Status UpdateIntake::CheckAll(const identity::Principal& caller, const v1::BeginUploadRequest& request,

@@ -32,7 +32,7 @@ class UpdateIntake {
 
   // What BeginUpload answers. An update that is there already (receipted, or complete on disk) is answered at once.
   absl::StatusOr<v1::BeginUploadResponse> Announce(const identity::Principal& caller,
-                                                   const v1::BeginUploadRequest& request);
+                                                   const v1::BeginUploadRequest& sent);
   // NOT_FOUND: announce it first.
   absl::StatusOr<std::shared_ptr<Upload>> Find(const identity::Principal& caller, const std::string& upload_id);
   // All bytes of `stream` are there: digest, content, blob, acceptance.
@@ -43,6 +43,7 @@ class UpdateIntake {
                       uint64_t bytes);
 
  private:
+  absl::StatusOr<rounds::RunManager::TaskTerms> FindTask(const identity::Principal& caller, const std::string& task_id);
   absl::Status CheckAll(const identity::Principal& caller, const v1::BeginUploadRequest& request,
                         const rounds::RunManager::TaskTerms& terms);
   absl::StatusOr<v1::BeginUploadResponse> Ticket(const identity::Principal& caller, AnnouncedUpdate update);

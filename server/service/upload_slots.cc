@@ -1,6 +1,7 @@
 #include "server/service/upload_slots.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,11 @@ void UploadSlots::CheckAll() {
     for (const auto& [ticket, upload] : reading_) checks.push_back(upload.check);
   }
   for (const auto& check : checks) check();
+}
+
+void UploadSlots::SetEachClient(int uploads) {
+  MutexLock lock(&mu_);
+  limits_.each_client = uploads > 0 ? static_cast<size_t>(uploads) : std::numeric_limits<size_t>::max();
 }
 
 bool UploadSlots::FullFor(const std::string& client) {

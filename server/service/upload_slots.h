@@ -43,6 +43,8 @@ class UploadSlots {
   // Unknown tickets are fine.
   void Leave(uint64_t ticket) TRB_EXCLUDES(mu_);
   void CheckAll() TRB_EXCLUDES(mu_);
+  // 0: no limit. From now on; what has entered stays.
+  void SetEachClient(int uploads) TRB_EXCLUDES(mu_);
   // An upload of this client would be told to come back.
   bool FullFor(const std::string& client) TRB_EXCLUDES(mu_);
 
@@ -51,8 +53,8 @@ class UploadSlots {
   // Out of the readers or the waiting; null when it is in neither.
   std::optional<Upload> TakeLocked(uint64_t ticket) TRB_REQUIRES(mu_);
 
-  const Limits limits_;
   Mutex mu_;
+  Limits limits_ TRB_GUARDED_BY(mu_);
   std::map<uint64_t, Upload> reading_ TRB_GUARDED_BY(mu_);       // by ticket
   std::deque<Upload> waiting_ TRB_GUARDED_BY(mu_);               // oldest first
   std::map<std::string, size_t> of_client_ TRB_GUARDED_BY(mu_);  // reading and waiting; none is 0

@@ -14,9 +14,8 @@ UploadStream* UploadStream::Start(const Parts& parts, grpc::CallbackServerContex
   auto stream = std::shared_ptr<UploadStream>(new UploadStream(parts, context, method, response));
   stream->self_ = stream;
   UploadStream* raw = stream.get();
-  if (!parts.gate->workers().Post([stream] { stream->Enter(); })) {
-    raw->End(absl::UnavailableError("the coordinator is shutting down"));
-  }
+  const absl::Status begun = parts.gate->Begin(*context, method, [stream] { stream->Enter(); });
+  if (!begun.ok()) raw->End(begun);
   return raw;
 }
 
@@ -107,11 +106,10 @@ void UploadStream::TakeChunk(bool ok) {
 }
 
 absl::Status UploadStream::Receive() {
-  if (chunk_.data().size() > static_cast<size_t>(rpc::kChunkBytes)) {
-    return absl::InvalidArgumentError("a chunk has at most 262144 bytes");
-  }
+  TRB_RETURN_IF_ERROR(parts_.gate->Check(pass_.caller, method_, chunk_));
   if (upload_ == nullptr) TRB_RETURN_IF_ERROR(BeginUpload());
   if (chunk_.upload_id() != upload_id_) return absl::InvalidArgumentError("one stream brings one upload");
+  TRB_RETURN_IF_ERROR(TakeBytes());
   TRB_RETURN_IF_ERROR(upload_->Append(stream_, chunk_.offset(), chunk_.data()));
   if (!upload_->Complete(stream_)) return absl::OkStatus();
   const absl::Duration took = parts_.clock->Monotonic() - began_;
@@ -120,6 +118,14 @@ absl::Status UploadStream::Receive() {
   TRB_FAIL_POINT("update.answer");
   answered_ = true;
   return absl::OkStatus();
+}
+
+absl::Status UploadStream::TakeBytes() {
+  const v1::UpdateRecord& record = upload_->announced().record;
+  const absl::Status may = parts_.quotas->TakeBytes(pass_.caller.id, record.task_id(), ClientQuotas::Way::kUp,
+                                                    chunk_.data().size(), record.length());
+  if (!may.ok()) parts_.gate->TellOverQuota(pass_.caller.id, method_, may);
+  return may;
 }
 
 absl::Status UploadStream::BeginUpload() {

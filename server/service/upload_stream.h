@@ -15,6 +15,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "server/service/client_quotas.h"
 #include "server/service/gate.h"
 #include "server/service/update_intake.h"
 #include "server/service/upload_pace.h"
@@ -30,6 +31,7 @@ class UploadStream : public grpc::ServerReadReactor<v1::UploadChunk>,
     Gate* gate = nullptr;
     UpdateIntake* intake = nullptr;
     UploadSlots* slots = nullptr;
+    ClientQuotas* quotas = nullptr;
     const Clock* clock = nullptr;
     absl::Duration silence;  // the longest that a slot is kept for a peer that brings nothing
   };
@@ -60,6 +62,7 @@ class UploadStream : public grpc::ServerReadReactor<v1::UploadChunk>,
   void TakeChunk(bool ok);
   absl::Status Receive();
   absl::Status BeginUpload();
+  absl::Status TakeBytes();
   void End(const absl::Status& status) TRB_EXCLUDES(mu_);
 
   const Parts parts_;

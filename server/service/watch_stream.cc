@@ -12,18 +12,18 @@ bool HasEnded(const v1::Run& run) { return run.state() != "running" && run.state
 }  // namespace
 
 WatchStream* WatchStream::Start(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method,
-                                const std::string& run) {
-  auto stream = std::shared_ptr<WatchStream>(new WatchStream(parts, context, method, run));
+                                const v1::WatchRunRequest& request) {
+  auto stream = std::shared_ptr<WatchStream>(new WatchStream(parts, context, method, request));
   stream->self_ = stream;
   WatchStream* raw = stream.get();
   // The peer is read now: when the worker comes to it, the stream may be over and its context gone.
-  const bool posted = parts.gate->workers().Post([stream, peer = parts.gate->Greet(*context)] {
+  const absl::Status posted = parts.gate->Begin(*context, method, [stream, peer = parts.gate->Greet(*context)] {
     const absl::Status begun = stream->Begin(peer);
     if (begun.ok()) return;
     LogFailure(stream->method_, begun);
     stream->End(begun);
   });
-  if (!posted) raw->End(absl::UnavailableError("the coordinator is shutting down"));
+  if (!posted.ok()) raw->End(posted);
   return raw;
 }
 
@@ -47,7 +47,8 @@ absl::Status WatchStream::Begin(const rpc::Peer& peer) {
     parts_.gate->Leave(pass);
     return absl::OkStatus();
   }
-  TRB_ASSIGN_OR_RETURN(const std::string id, parts_.store->ResolveRun(run_));
+  TRB_RETURN_IF_ERROR(parts_.gate->Check(pass.caller, method_, request_));
+  TRB_ASSIGN_OR_RETURN(const std::string id, parts_.store->ResolveRun(request_.run()));
   TRB_ASSIGN_OR_RETURN(const uint64_t token, parts_.runs->Watch(id, [weak](const v1::RunEvent& event) {
     const auto live = weak.lock();
     return live != nullptr && live->Take(event);

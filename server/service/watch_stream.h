@@ -29,7 +29,7 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
     rounds::RunStore* store = nullptr;
   };
   static WatchStream* Start(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method,
-                            const std::string& run);
+                            const v1::WatchRunRequest& request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -38,10 +38,11 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
  private:
   using Outgoing = OutgoingStream<grpc::ServerWriteReactor<v1::RunEvent>, v1::RunEvent>;
   static constexpr size_t kMaxQueued = 64, kMaxQueuedBytes = 4 << 20;
-  WatchStream(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method, std::string run)
+  WatchStream(const Parts& parts, grpc::CallbackServerContext* context, std::string_view method,
+              v1::WatchRunRequest request)
       : parts_(parts),
         method_(method),
-        run_(std::move(run)),
+        request_(std::move(request)),
         out_(this, context, {kMaxQueued, kMaxQueuedBytes, false}) {}
   absl::Status Begin(const rpc::Peer& peer);
   void Cancel() TRB_EXCLUDES(mu_);
@@ -50,7 +51,7 @@ class WatchStream : public grpc::ServerWriteReactor<v1::RunEvent>, public std::e
 
   const Parts parts_;
   const std::string_view method_;
-  const std::string run_;
+  const v1::WatchRunRequest request_;
   std::shared_ptr<WatchStream> self_;  // until OnDone
 
   Mutex mu_;

@@ -4,7 +4,7 @@
 
 namespace tributary::service {
 
-WorkerPool::WorkerPool(int threads) {
+WorkerPool::WorkerPool(int threads, const Limits& limits) : limits_(limits) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -14,10 +14,24 @@ bool WorkerPool::Post(std::function<void()> work) {
   {
     MutexLock lock(&mu_);
     if (stopping_) return false;
-    queue_.push_back(std::move(work));
+    queue_.push_back({std::move(work), 0});
   }
   changed_.NotifyOne();
   return true;
+}
+
+absl::Status WorkerPool::Offer(std::function<void()> work, uint64_t bytes) {
+  {
+    MutexLock lock(&mu_);
+    if (stopping_) return absl::UnavailableError("the coordinator is shutting down");
+    if (queue_.size() >= limits_.pieces || (!queue_.empty() && bytes_ + bytes > limits_.bytes)) {
+      return absl::ResourceExhaustedError("the coordinator is busy: try again in 1000 ms");
+    }
+    bytes_ += bytes;
+    queue_.push_back({std::move(work), bytes});
+  }
+  changed_.NotifyOne();
+  return absl::OkStatus();
 }
 
 void WorkerPool::Stop() {
@@ -38,7 +52,8 @@ void WorkerPool::Run() {
       MutexLock lock(&mu_);
       while (queue_.empty() && !stopping_) changed_.Wait(&mu_);
       if (queue_.empty()) return;
-      work = std::move(queue_.front());
+      work = std::move(queue_.front().work);
+      bytes_ -= queue_.front().bytes;
       queue_.pop_front();
     }
     work();

@@ -5,6 +5,7 @@
   listed     every *_test.cc is named in the CMakeLists.txt of its folder
   clock      ::now() and sleeps only in common/base/clock.cc (programs and libraries; tests never sleep to synchronise)
   output     no std::cout below the programs' edges
+  files      where peers' messages are handled, paths are put together in named places only, from digests and fixed names
   words      no unfinished work, no test that cannot fail
   paths      no path of a developer's machine
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(sys.argv[1]).resolve()
 FLOOR = {"common/base": 0, "common/crypto": 1, "common/storage": 1, "common/data": 1, "common/nn": 1, "common/rpc": 2,
-         "common/update": 2, "common/history": 3, "common/learning": 3, "server": 4, "client": 4}
+         "common/update": 2, "common/history": 3, "common/wire": 3, "common/learning": 3, "server": 4, "client": 4}
 FRIENDS = {("common/storage", "common/crypto"), ("common/data", "common/crypto"), ("common/nn", "common/data"),
            ("common/rpc", "common/update")}
 # server/operator is a program of its own: of the coordinator it may not touch anything.
@@ -86,6 +87,36 @@ def output(code):
                 yield f"{name}:{number}: std::cout below main"
 
 
+# Where what a peer sent is at hand, and the files in them that put paths together: each from what, and why that is safe.
+PEERS_AT_HAND = ("server/service/", "server/rounds/", "server/identity/", "client/session/", "common/wire/", "common/update/")
+MAY_BUILD_PATHS = {
+    "server/service/upload_store.cc": "an upload's file: hexadecimal halves of digests that are computed here",
+    "server/service/endpoints_file.cc": "a fixed name in the coordinator's directory",
+    "server/service/settings.cc": "a fixed name in the coordinator's directory",
+    "server/identity/ca.cc": "fixed names in the coordinator's directory",
+    "server/identity/federation.cc": "a fixed name in the coordinator's directory",
+    "server/identity/federation_init.cc": "fixed names in the coordinator's directory",
+    "client/session/model_cache.cc": "base_model_sha256, a digest since the task was checked",
+    "client/session/client_ledger.cc": "a fixed name in the client's directory",
+    "client/session/outbox.cc": "fixed names; bytes lie under their digest",
+    "client/session/daemon.cc": "fixed names in the client's directory",
+}
+
+
+def file_paths(code):
+    # "/" beside something that varies, or the operator / of a path.
+    built = re.compile(r'"/[\w.-]*"|"[\w.-]*/"|fs::path|filesystem::path')
+    for name in MAY_BUILD_PATHS:
+        if name not in code or not any(built.search(line) for _, line in code_lines(name)):
+            yield f"{name}: builds no path: take it off the list"
+    for name in code:
+        if not name.startswith(PEERS_AT_HAND) or name in MAY_BUILD_PATHS:
+            continue
+        for number, line in code_lines(name):
+            if built.search(line) and not re.search(r'"/tributary\.v1|#include|"(client|operator|stranger)/"', line):
+                yield f"{name}:{number}: builds a path where peers' words are at hand: {line.strip()}"
+
+
 def words(files):
     unfinished = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b|EXPECT_TRUE\(true\)|\bSUCC" + r"EED\(\)|TEST\w*\([^)]*DISABLED_")
     for name in files:
@@ -109,7 +140,7 @@ def main():
     if not code:
         print("no code found: is this a checkout?")
         return 1
-    faults = [*layering(code), *listed(files), *clock(code), *output(code), *words(files), *paths(files)]
+    faults = [*layering(code), *listed(files), *clock(code), *output(code), *file_paths(code), *words(files), *paths(files)]
     print("\n".join(faults))
     print(f"{len(files)} files, {len(faults)} faults")
     return 1 if faults else 0

@@ -37,6 +37,20 @@ TEST(LoggingTest, AValueCannotForgeALine) {
   EXPECT_THAT(line, ::testing::Not(HasSubstr("\x1b")));
 }
 
+TEST(LoggingTest, WhateverAPeerSendsIsOneLineOfPlainCharacters) {
+  std::string all;
+  for (int c = 0; c < 256; ++c) all.push_back(static_cast<char>(c));
+  for (const std::string& value : {all,
+                                   std::string("\xff\xfe\x9b"
+                                               "31m"),
+                                   std::string(1'000'000, 'x')}) {
+    const std::string line = Logged([&] { Log(LogLevel::kInfo, "e", {{"a", value}}); });
+    EXPECT_LT(line.size(), 4200u);
+    EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
+    EXPECT_TRUE(std::all_of(line.begin(), line.end() - 1, [](char c) { return c >= 0x20 && c < 0x7f; })) << line;
+  }
+}
+
 TEST(LoggingTest, LevelsBelowTheSetOneAreSilent) {
   EXPECT_EQ(Logged([] { Log(LogLevel::kDebug, "e"); }), "");
   SetLogLevel(LogLevel::kOff);

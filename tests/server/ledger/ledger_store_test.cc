@@ -435,13 +435,31 @@ TEST_P(LedgerStoreTest, OneClientCannotFillTheEvents) {
                     .ok());
     return count;
   };
-  for (int i = 0; i < 130; ++i) ASSERT_THAT(store().AddEvent("r", 1, "c00", "late_change", "x", 1), IsOk());
+  for (uint64_t i = 0; i < 130; ++i) ASSERT_THAT(store().AddEvent("r", i, "c00", "late_change", "x", 1), IsOk());
   ASSERT_THAT(store().AddEvent("r", 1, "c01", "late_change", "x", 1), IsOk());
   EXPECT_EQ(rows("c00"), 100);
   EXPECT_EQ(rows("c01"), 1);
   ASSERT_THAT(store().TellLeftOut(), IsOk());
   const auto newest = store().ListAudit(1);
   EXPECT_EQ(newest->at(0).subject() + ": " + newest->at(0).outcome(), "c00: 30 events");
+}
+
+// However slowly it sends them.
+TEST_P(LedgerStoreTest, OneClientsEventsOfOneRoundHaveAnEnd) {
+  for (int i = 0; i < 40; ++i) ASSERT_THAT(store().AddEvent("r", 1, "c00", "late_change", "x", 1), IsOk());
+  ASSERT_THAT(store().AddEvent("r", 1, "c01", "late_change", "y", 1), IsOk());
+  ASSERT_THAT(store().AddEvent("r", 2, "c00", "late_change", "z", 1), IsOk());
+  std::vector<std::string> details;
+  ASSERT_THAT(ledger_.database().Query("SELECT detail FROM events ORDER BY sequence", {},
+                                       [&](const storage::Row& row) {
+                                         details.push_back(row.Text(0));
+                                         return absl::OkStatus();
+                                       }),
+              IsOk());
+  ASSERT_EQ(details.size(), 34u);
+  EXPECT_EQ(details[31], "x (and what follows is not kept)");
+  EXPECT_EQ(details[32], "y");
+  EXPECT_EQ(details[33], "z");
 }
 
 TEST_P(LedgerStoreTest, TheAuditCountsUpAndListsNewestFirst) {

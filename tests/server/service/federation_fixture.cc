@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -72,7 +73,7 @@ grpc::Status ScriptedClient::Open(const v1::Hello& hello, v1::Welcome* welcome) 
   *first.mutable_hello() = hello;
   stream_->Write(first);
   v1::CoordinatorMessage answer;
-  if (!stream_->Read(&answer)) return stream_->Finish();
+  if (!stream_->Read(&answer)) return Finish();
   EXPECT_TRUE(answer.has_welcome());
   if (welcome != nullptr) *welcome = answer.welcome();
   return grpc::Status::OK;
@@ -82,6 +83,8 @@ void ScriptedClient::MustOpen() {
   const grpc::Status opened = Open(MakeHello());
   ASSERT_TRUE(opened.ok()) << opened.error_message();
 }
+
+grpc::Status ScriptedClient::Finish() { return std::exchange(stream_, nullptr)->Finish(); }
 
 void ScriptedClient::Close() {
   if (stream_ == nullptr) return;
@@ -200,10 +203,16 @@ void FederationTest::SetUp() {
         identity::InitFederation(dir(), wanted, *store, Clock::System(), crypto::SecureRandom::System()));
     ASSERT_THAT(WriteSettings(dir(), made), testing::IsOk());
   }
+  ASSERT_OK_AND_ASSIGN(settings_, ReadFile(directory_.File("coordinator.toml")));
+  SetLimits("sessions_a_minute = 0\ncalls_a_second = 0\nmessages_a_second = 0\n");
   options_.directory = dir();
   options_.program = TRIBUTARY_COORDINATOR;
   options_.tick = absl::Milliseconds(50);
   StartCoordinator();
+}
+
+void FederationTest::SetLimits(const std::string& lines) {
+  directory_.Write("coordinator.toml", settings_ + "\n[limits]\n" + lines);
 }
 
 void FederationTest::StartCoordinator() {

@@ -40,8 +40,8 @@ class ScriptedClient {
   bool Write(const v1::ClientMessage& message) { return stream_->Write(message); }
   // False: the session has ended.
   bool Read(v1::CoordinatorMessage* message) { return stream_->Read(message); }
-  grpc::Status Finish() { return stream_->Finish(); }
-  void Close();  // hangs up
+  grpc::Status Finish();  // after it, Open again
+  void Close();           // hangs up
   // Skips other messages until a task comes, and accepts it.
   v1::TrainTask NextTask();
 
@@ -82,11 +82,16 @@ class FederationTest : public ::testing::Test {
   std::string MustStartRun(const v1::RunPlan& plan);
   v1::RunDocument GetRun(const std::string& id, bool contributions = false);
 
+  // Takes the place of [limits] in coordinator.toml, from the next start on. The tests poll in tight loops: by default
+  // nothing is counted by time.
+  void SetLimits(const std::string& lines);
+
   Coordinator::Options options_;
   testing::TempDir directory_;
   std::unique_ptr<Coordinator> coordinator_;
   std::shared_ptr<grpc::Channel> operator_channel_;
   std::unique_ptr<v1::OperatorService::Stub> operator_stub_;
+  std::string settings_;  // coordinator.toml as init wrote it
   int requests_ = 0;
 };
 

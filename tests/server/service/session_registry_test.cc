@@ -48,6 +48,17 @@ TEST_F(SessionRegistryTest, CandidatesAreOnlineWhileTheyHaveASession) {
   EXPECT_FALSE((*registry_.Candidates())[0].online);
 }
 
+TEST_F(SessionRegistryTest, TasksThatAreNeverAnsweredAreForgottenOldestFirst) {
+  Open("c-1", first_);
+  for (uint64_t round = 1; round <= 1000; ++round) {
+    ASSERT_TRUE(registry_.PushTask("c-1", Task("t-" + std::to_string(round), round)));
+  }
+  registry_.TaskAnswered("c-1", "t-936", true);
+  EXPECT_EQ(registry_.KnownHead("c-1", "run").round(), 0u) << "64 newer ones wait";
+  registry_.TaskAnswered("c-1", "t-937", true);
+  EXPECT_EQ(registry_.KnownHead("c-1", "run").round(), 937u);
+}
+
 TEST_F(SessionRegistryTest, AStreamWithoutAHelloIsSilent) {
   registry_.Expect("c-1", first_);
   EXPECT_FALSE(registry_.IsOnline("c-1"));

@@ -60,7 +60,7 @@ class WatchService : public v1::OperatorService::CallbackService {
   WatchService(const WatchStream::Parts& parts, ContextLedger* contexts) : parts_(parts), contexts_(*contexts) {}
   grpc::ServerWriteReactor<v1::RunEvent>* WatchRun(grpc::CallbackServerContext* context,
                                                    const v1::WatchRunRequest* request) override {
-    auto* stream = WatchStream::Start(parts_, context, kAllowed, request->run());
+    auto* stream = WatchStream::Start(parts_, context, kAllowed, *request);
     contexts_.NoteCall(context);
     return stream;
   }
@@ -97,6 +97,7 @@ class StreamLifeTest : public ::testing::Test {
     runs_ = *rounds::RunManager::Create(how);
     FederationService::Options peers;
     peers.gate = &gate_;
+    peers.quotas = &quotas_;
     peers.session_workers = &session_workers_;
     peers.sessions = &sessions_;
     federation_service_ = std::make_unique<FederationService>(std::move(peers));
@@ -154,6 +155,7 @@ class StreamLifeTest : public ::testing::Test {
   LiveCalls live_;
   WorkerPool workers_{1};
   OrderedWorkers session_workers_{1};
+  ClientQuotas quotas_{{}, &Clock::System()};
   Gate gate_{{rpc::Listener::kEnrolment, &federation_.service(), &live_, &workers_, nullptr, nullptr}};
   SessionRegistry sessions_{[] { return std::vector<rounds::Candidate>(); }, &Clock::System()};
   std::unique_ptr<rounds::RunManager> runs_;
