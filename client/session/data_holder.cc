@@ -8,6 +8,7 @@
 #include "common/base/memory_limit.h"
 #include "common/data/partition.h"
 #include "common/learning/compatibility.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -120,7 +121,11 @@ std::unique_ptr<DataHolder> DataHolder::Of(data::Dataset dataset, absl::Status s
   holder->own_labels_ = holder->dataset_.labels;
   holder->own_classes_ = holder->dataset_.classes;
   holder->own_num_classes_ = holder->dataset_.num_classes;
-  if (holder->status_.ok()) holder->ComputeFacts();
+  if (!holder->status_.ok()) return holder;
+  holder->ComputeFacts();
+  // What the coordinator would refuse is better said here, where somebody can mend it.
+  holder->status_ = Annotate(wire::Check(holder->facts_), "the coordinator cannot be told of these data");
+  if (!holder->status_.ok()) holder->facts_.Clear();
   return holder;
 }
 

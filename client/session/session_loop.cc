@@ -8,6 +8,7 @@
 #include "common/base/error_report.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -28,6 +29,14 @@ bool ComingBackMakesNoSense(const absl::Status& status) {
     default:
       return false;
   }
+}
+
+// What does not fit its rules ends the session, not this program: the next one may be better. A task is declined by
+// name (TaskIntake) instead.
+absl::Status CheckMessage(const v1::CoordinatorMessage& message) {
+  const absl::Status good = message.has_task() ? absl::OkStatus() : wire::Check(message);
+  return good.ok() ? good
+                   : absl::UnavailableError(absl::StrCat("the coordinator sent what it may not: ", good.message()));
 }
 
 absl::Status Explain(const absl::Status& status) {
@@ -148,6 +157,7 @@ absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* sess
   // A failed write has its reason in Read.
   session->Write(hello);
   TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, session->Read());
+  TRB_RETURN_IF_ERROR(CheckMessage(first));
   if (!first.has_welcome()) return absl::UnavailableError("the coordinator did not begin with a welcome");
   return first.welcome();
 }
@@ -155,10 +165,8 @@ absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* sess
 void SessionLoop::ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end) {
   for (;;) {
     const absl::StatusOr<v1::CoordinatorMessage> message = session->Read();
-    if (!message.ok()) {
-      end->status = message.status();
-      return;
-    }
+    end->status = message.ok() ? CheckMessage(*message) : message.status();
+    if (!end->status.ok()) return;
     end->fatal = Handle(*message, sender, end);
     if (!end->fatal.ok()) return;
   }

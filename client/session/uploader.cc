@@ -4,6 +4,7 @@
 #include "client/session/task_check.h"
 #include "common/base/logging.h"
 #include "common/update/signed_record.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -18,6 +19,12 @@ std::string DescribeMetrics(const OutboxEntry& entry) {
     absl::StrAppend(&out, ", validation_accuracy ", metrics->validation_accuracy());
   return absl::StrCat(out, ", update_norm ", metrics->update_norm(), ", steps ", metrics->steps(), ", train_ms ",
                       metrics->train_ms(), ", engine ", metrics->engine());
+}
+
+// UNAVAILABLE: the update stays in the outbox; another answer may come.
+absl::Status CheckAnswer(const google::protobuf::Message& answer) {
+  const absl::Status good = wire::Check(answer);
+  return good.ok() ? good : absl::UnavailableError(absl::StrCat("the coordinator's answer: ", good.message()));
 }
 
 }  // namespace
@@ -80,6 +87,7 @@ absl::Status Uploader::Attempt(const TaskBoard::UploadJob& job, OutboxEntry* ent
   if (absl::IsInvalidArgument(answer.status()))
     return Ended(*entry, TaskState::kRejected, "malformed", std::string(answer.status().message()));
   TRB_RETURN_IF_ERROR(answer.status());
+  TRB_RETURN_IF_ERROR(CheckAnswer(*answer));
   if (!answer->has_ticket()) return Resolve(job, *entry, *answer);
   if (answer->ticket().retry_after_ms() > 0) {
     *after = absl::Milliseconds(std::min<uint64_t>(answer->ticket().retry_after_ms(), 600'000));
@@ -101,6 +109,7 @@ absl::Status Uploader::SendBytes(const TaskBoard::UploadJob& job, const OutboxEn
   if (ticket.offset() > bytes->size()) return absl::OutOfRangeError("the coordinator has more bytes than there are");
   TRB_RETURN_IF_ERROR(RecordSending(job, entry, true));
   TRB_ASSIGN_OR_RETURN(const v1::UploadUpdateResponse answer, parts_.link->UploadUpdate(ticket, *bytes, job.stop));
+  TRB_RETURN_IF_ERROR(CheckAnswer(answer));
   return Resolve(job, entry, answer);
 }
 
