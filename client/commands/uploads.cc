@@ -10,6 +10,7 @@
 #include "client/commands/commands.h"
 #include "client/session/client_ledger.h"
 #include "common/base/bytes.h"
+#include "common/base/text.h"
 #include "tributary/v1/update.pb.h"
 
 namespace tributary::commands {
@@ -43,7 +44,8 @@ Json ToJson(const SentRow& row) {
   return out;
 }
 
-std::string CsvCell(const std::string& text) {
+std::string CsvCell(const std::string& raw) {
+  const std::string text = EscapeLinesForTerminal(raw);
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
 }

@@ -10,6 +10,7 @@
 #include "common/base/memory_limit.h"
 #include "common/data/partition.h"
 #include "common/learning/compatibility.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -117,6 +118,7 @@ std::unique_ptr<DataHolder> DataHolder::Of(data::Dataset dataset, absl::Status s
   if (status.ok()) {
     holder->Take(std::move(dataset));
     holder->SetTold(holder->facts());
+    return holder;
   }
   const MutexLock lock(&holder->mu_);
   holder->status_ = std::move(status);
@@ -135,7 +137,7 @@ void DataHolder::Read() {
     Take(std::move(loaded->dataset));
   }
   const MutexLock lock(&mu_);
-  status_ = loaded.status();
+  if (!loaded.ok()) status_ = loaded.status();
   stamp_ = std::move(stamp);
 }
 
@@ -152,7 +154,9 @@ void DataHolder::Take(data::Dataset dataset) {
   const MutexLock lock(&mu_);
   own_classes_ = dataset_.classes;
   own_num_classes_ = dataset_.num_classes;
-  facts_ = std::move(facts);
+  // What the coordinator would refuse is better said here, where somebody can mend it.
+  status_ = Annotate(wire::Check(facts), "the coordinator cannot be told of these data");
+  if (status_.ok()) facts_ = std::move(facts);
 }
 
 absl::Status DataHolder::status() const {

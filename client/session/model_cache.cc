@@ -14,6 +14,7 @@
 #include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -24,6 +25,12 @@ uint64_t SizeOf(const std::string& path) {
   std::error_code error;
   const uintmax_t size = fs::file_size(path, error);
   return error ? 0 : static_cast<uint64_t>(size);
+}
+
+// DATA_LOSS, as for bytes out of order: what has come is not gone on with.
+absl::Status CheckChunk(const v1::ModelChunk& chunk) {
+  const absl::Status good = wire::Check(chunk);
+  return good.ok() ? good : absl::DataLossError(absl::StrCat("a chunk of the base model: ", good.message()));
 }
 
 }  // namespace
@@ -53,6 +60,7 @@ absl::Status ModelCache::Download(const v1::TrainTask& task, const std::string& 
   request.set_task_id(task.task_id());
   request.set_offset(have);
   const auto take = [&](const v1::ModelChunk& chunk) -> absl::Status {
+    if (const absl::Status good = CheckChunk(chunk); !good.ok()) return good;
     // An empty chunk would let the stream go on for ever.
     if (chunk.offset() != have || chunk.data().empty() || chunk.data().size() > task.base_model_bytes() - have)
       return absl::DataLossError(absl::StrCat("the base model's bytes come out of order at ", have));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/cord.h"
+#include "common/base/text.h"
 
 namespace tributary::session {
 namespace {
@@ -15,9 +16,9 @@ constexpr size_t kMaxReasonBytes = 500;
 }  // namespace
 
 Refusal Shortened(Refusal refusal) {
-  if (refusal.code.size() > kMaxCodeBytes) refusal.code.resize(kMaxCodeBytes);
-  if (refusal.reason.size() > kMaxReasonBytes) refusal.reason.resize(kMaxReasonBytes);
   std::replace(refusal.reason.begin(), refusal.reason.end(), '\n', ';');
+  refusal.code = PlainText(refusal.code, kMaxCodeBytes);
+  refusal.reason = PlainText(refusal.reason, kMaxReasonBytes);
   return refusal;
 }
 

@@ -12,6 +12,7 @@
 #include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/crypto/digest.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -24,6 +25,14 @@ absl::Duration Millis(uint64_t ms) { return absl::Milliseconds(static_cast<int64
 
 // Two copies of one client take the session from each other every few seconds.
 constexpr absl::Duration kCopiesMeetWithin = absl::Minutes(5);
+
+// What does not fit its rules ends the session, not this program: the next one may be better. A task is declined by
+// name (TaskIntake) instead.
+absl::Status CheckMessage(const v1::CoordinatorMessage& message) {
+  const absl::Status good = message.has_task() ? absl::OkStatus() : wire::Check(message);
+  return good.ok() ? good
+                   : absl::UnavailableError(absl::StrCat("the coordinator sent what it may not: ", good.message()));
+}
 
 absl::Status Explain(const absl::Status& status) {
   switch (status.code()) {
@@ -262,6 +271,7 @@ absl::StatusOr<v1::Welcome> SessionLoop::SayHello(CoordinatorLink::Session* sess
   if (absl::IsCancelled(read.status()))
     return absl::UnavailableError("the coordinator did not welcome this client in time");
   TRB_ASSIGN_OR_RETURN(const v1::CoordinatorMessage first, std::move(read));
+  TRB_RETURN_IF_ERROR(CheckMessage(first));
   if (!first.has_welcome()) return absl::UnavailableError("the coordinator did not begin with a welcome");
   return first.welcome();
 }
@@ -284,10 +294,8 @@ absl::Status SessionLoop::CheckWelcome(const v1::Welcome& welcome) const {
 void SessionLoop::ReadAll(CoordinatorLink::Session* session, SessionSender* sender, End* end) {
   for (;;) {
     const absl::StatusOr<v1::CoordinatorMessage> message = session->Read();
-    if (!message.ok()) {
-      end->status = message.status();
-      return;
-    }
+    end->status = message.ok() ? CheckMessage(*message) : message.status();
+    if (!end->status.ok()) return;
     end->fatal = Handle(*message, sender, end);
     if (!end->fatal.ok()) return;
   }

@@ -1,38 +1,21 @@
 #include "client/session/task_check.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/bytes.h"
 #include "common/crypto/digest.h"
 #include "common/learning/plan_check.h"
 #include "common/learning/precision.h"
 #include "common/update/signed_record.h"
 #include "common/update/update_codec.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
 
-constexpr int kMaxLinks = 100'000;
-constexpr size_t kMaxCertificateBytes = 16 * 1024;  // kept for each run
-
 absl::Status Wrong(std::string what) { return absl::InvalidArgumentError(std::move(what)); }
 
-absl::Status CheckNames(const v1::TrainTask& task) {
-  if (!IsHexDigest(task.task_id())) return Wrong("task_id is no digest");
-  if (task.run_id().empty() || task.run_id().size() > 128) return Wrong("run_id is empty or too long");
-  if (task.run_name().size() > 128) return Wrong("run_name is too long");
-  if (task.round() == 0 || task.round() > INT64_MAX) return Wrong("round is out of range");
-  if (!IsHexDigest(task.base_model_sha256())) return Wrong("base_model_sha256 is no digest");
-  if (!IsHexDigest(task.previous_record_sha256())) return Wrong("previous_record_sha256 is no digest");
-  if (!IsHexDigest(task.genesis_sha256())) return Wrong("genesis_sha256 is no digest");
-  if (task.links_size() > kMaxLinks) return Wrong("too many links");
-  return absl::OkStatus();
-}
-
 absl::Status CheckReceiptKey(const v1::TrainTask& task, const crypto::Certificate& ca) {
-  if (task.receipt_certificate_pem().size() > kMaxCertificateBytes) return Wrong("the receipt certificate is too long");
   const absl::StatusOr<crypto::Certificate> key = crypto::Certificate::FromPem(task.receipt_certificate_pem());
   if (!key.ok()) return Wrong(absl::StrCat("the receipt certificate cannot be read: ", key.status().message()));
   if (!key->IssuedBy(ca)) return Wrong("the receipt certificate is not signed by the federation's CA");
@@ -44,7 +27,6 @@ absl::Status CheckSizes(const v1::TrainTask& task, const nn::ModelDescription& m
     return Wrong(absl::StrCat("the base model has ", task.base_model_bytes(), " bytes, the model needs ",
                               uint64_t{4} * model.parameter_count()));
   if (!update::IsKnownEncoding(task.encoding())) return Wrong(absl::StrCat("unknown encoding ", task.encoding()));
-  if (!(task.learning_rate() > 0) || !std::isfinite(task.learning_rate())) return Wrong("learning_rate is not above 0");
   return absl::OkStatus();
 }
 
@@ -66,7 +48,7 @@ bool SameUpdate(const v1::UpdateRecord& accepted, const v1::UpdateRecord& own) {
 }  // namespace
 
 absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Certificate& ca) {
-  TRB_RETURN_IF_ERROR(CheckNames(task));
+  TRB_RETURN_IF_ERROR(wire::Check(task));
   if (crypto::Sha256Hex(task.plan()) != task.plan_sha256()) return Wrong("the plan does not fit its digest");
   ParsedTask parsed;
   if (!parsed.plan.ParseFromString(task.plan())) return Wrong("the plan cannot be read");

@@ -22,8 +22,9 @@ struct ParsedTask {
   nn::ModelDescription model;
 };
 
-// Digests spelled right, the plan is the one that its digest names, the model is made of known layers, sizes agree, the
-// receipt key is certified by the federation's CA. INVALID_ARGUMENT says what is wrong (declined as `unsupported`).
+// Every field fits its rule (common/wire/rules.h), the plan is the one that its digest names, the model is made of
+// known layers, sizes agree, the receipt key is certified by the federation's CA. INVALID_ARGUMENT says what is wrong
+// (declined as `unsupported`).
 absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Certificate& ca);
 
 // The model counts as a preset only when its layers, input and loss are that preset's; class names and input scaling

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/session/task_board.h"
 #include "common/learning/local_trainer.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -39,6 +40,9 @@ std::optional<TaskIntake::Decision> AnswerAgain(const TaskRow& row) {
 }  // namespace
 
 absl::StatusOr<TaskIntake::Decision> TaskIntake::Decide(const v1::TrainTask& task) {
+  if (const absl::Status good = wire::Check(task); !good.ok()) {
+    return Declined({"unsupported", std::string(good.message())});
+  }
   TRB_ASSIGN_OR_RETURN(const std::optional<TaskRow> known, parts_.ledger->FindTask(task.task_id()));
   if (known.has_value()) {
     TRB_ASSIGN_OR_RETURN(const std::optional<RunMemory> memory, parts_.ledger->FindRun(task.run_id()));

@@ -5,6 +5,7 @@
 #include "common/base/fail_point.h"
 #include "common/base/logging.h"
 #include "common/update/signed_record.h"
+#include "common/wire/check.h"
 
 namespace tributary::session {
 namespace {
@@ -19,6 +20,12 @@ std::string DescribeMetrics(const OutboxEntry& entry) {
     absl::StrAppend(&out, ", validation_accuracy ", metrics->validation_accuracy());
   return absl::StrCat(out, ", update_norm ", metrics->update_norm(), ", steps ", metrics->steps(), ", train_ms ",
                       metrics->train_ms(), ", engine ", metrics->engine());
+}
+
+// UNAVAILABLE: the update stays in the outbox; another answer may come.
+absl::Status CheckAnswer(const google::protobuf::Message& answer) {
+  const absl::Status good = wire::Check(answer);
+  return good.ok() ? good : absl::UnavailableError(absl::StrCat("the coordinator's answer: ", good.message()));
 }
 
 }  // namespace
@@ -82,6 +89,7 @@ absl::Status Uploader::Attempt(const TaskBoard::UploadJob& job, OutboxEntry* ent
   if (absl::IsInvalidArgument(answer.status()))
     return Ended(*entry, TaskState::kRejected, "malformed", std::string(answer.status().message()));
   TRB_RETURN_IF_ERROR(answer.status());
+  TRB_RETURN_IF_ERROR(CheckAnswer(*answer));
   if (!answer->has_ticket()) return Resolve(job, *entry, *answer);
   if (answer->ticket().retry_after_ms() > 0) {
     *after = absl::Milliseconds(std::min<uint64_t>(answer->ticket().retry_after_ms(), 600'000));
@@ -105,6 +113,7 @@ absl::Status Uploader::SendBytes(const TaskBoard::UploadJob& job, const OutboxEn
   TRB_FAIL_POINT("upload.send");
   TRB_ASSIGN_OR_RETURN(const v1::UploadUpdateResponse answer, parts_.link->UploadUpdate(ticket, *bytes, job.stop));
   TRB_FAIL_POINT("upload.answered");
+  TRB_RETURN_IF_ERROR(CheckAnswer(answer));
   return Resolve(job, entry, answer);
 }
 

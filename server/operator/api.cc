@@ -13,6 +13,7 @@
 #include "common/rpc/credentials.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status_codes.h"
+#include "common/wire/check.h"
 #include "server/operator/operator_directory.h"
 #include "tributary/v1/operator.grpc.pb.h"
 
@@ -121,15 +122,30 @@ absl::Status GrpcApi::WatchRun(const std::string& run, const std::function<bool(
   return !wanted || status.ok() ? absl::OkStatus() : Explain(status);
 }
 
+// The header first, then no more bytes than it says. DATA_LOSS.
+absl::Status TakePart(const v1::ModelPart& part, ExportedModel* model) {
+  const absl::Status good = wire::Check(part);
+  if (!good.ok()) return absl::DataLossError(absl::StrCat("a part of the model: ", good.message()));
+  if (part.has_header() && model->header.total_bytes() > 0) return absl::DataLossError("the model has two headers");
+  if (part.has_header()) model->header = part.header();
+  if (part.data().size() > model->header.total_bytes() - model->parameters.size())
+    return absl::DataLossError("the model is larger than its header says, or has none");
+  model->parameters += part.data();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ExportedModel> GrpcApi::ExportModel(const v1::ExportModelRequest& request) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kLongTimeout);
   const std::unique_ptr<grpc::ClientReader<v1::ModelPart>> reader = stub_->ExportModel(&context, request);
   ExportedModel model;
   v1::ModelPart part;
-  while (reader->Read(&part)) {
-    if (part.has_header()) model.header = part.header();
-    model.parameters += part.data();
+  absl::Status good;
+  while (good.ok() && reader->Read(&part)) good = TakePart(part, &model);
+  if (!good.ok()) {
+    context.TryCancel();
+    reader->Finish();
+    return good;
   }
   if (const grpc::Status status = reader->Finish(); !status.ok()) return Explain(status);
   if (crypto::Sha256Hex(model.parameters) != model.header.model_sha256())

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
+#include "common/base/text.h"
 #include "common/base/toml_reader.h"
 #include "server/operator/documents.h"
 #include "server/operator/request_id.h"
@@ -40,7 +41,7 @@ absl::Status Invite(const InviteArguments& a, Context* c) {
   TRB_ASSIGN_OR_RETURN(const std::unique_ptr<OperatorApi> api, c->Connect());
   TRB_ASSIGN_OR_RETURN(const v1::Invitation invitation, api->Invite(request));
   // The bare token, so that it can be piped; what a person should know goes beside it.
-  c->err << "invitation for " << a.role << " " << invitation.name() << ", good once and until "
+  c->err << "invitation for " << a.role << " " << EscapeForTerminal(invitation.name()) << ", good once and until "
          << When(invitation.expires_unix_ms()) << " UTC; whoever has it can join under this name\n";
   return c->Print(Answer{&invitation, {&invitation}, invitation.invitation() + "\n"});
 }

@@ -13,7 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
-#include "common/base/bytes.h"
+#include "common/base/text.h"
 
 namespace tributary::op {
 namespace {
@@ -72,7 +72,8 @@ std::string FieldText(const Message& m, const FieldDescriptor& f) {
 }
 
 // RFC 4180.
-std::string CsvCell(const std::string& text) {
+std::string CsvCell(const std::string& raw) {
+  const std::string text = EscapeLinesForTerminal(raw);
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
 }
@@ -104,10 +105,7 @@ absl::StatusOr<Format> ParseFormat(std::string_view word) {
 
 void Table::Add(std::vector<std::string> cells) {
   TRB_CHECK(cells.size() == rows_[0].size());
-  for (std::string& cell : cells) {
-    if (std::any_of(cell.begin(), cell.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
-      cell = EscapeForLog(cell);
-  }
+  for (std::string& cell : cells) cell = EscapeForTerminal(cell);
   rows_.push_back(std::move(cells));
 }
 
@@ -136,7 +134,7 @@ std::string Table::ToString() const {
 std::string Render(const Answer& answer, Format format) {
   switch (format) {
     case Format::kTable:
-      return answer.table;
+      return EscapeLinesForTerminal(answer.table);
     case Format::kJson:
       return ProtoToJson(*answer.document, {.pretty = true});
     case Format::kCsv:

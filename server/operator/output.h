@@ -25,7 +25,7 @@ absl::StatusOr<Format> ParseFormat(std::string_view word);
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
-  // As many cells as the header has. Control bytes are escaped.
+  // As many cells as the header has. Each becomes one line that a terminal may show (common/base/text.h).
   void Add(std::vector<std::string> cells);
   // One line per row, each ending in a newline; no trailing blanks. A table without rows is its header.
   std::string ToString() const;
@@ -40,6 +40,7 @@ struct Answer {
   std::vector<const google::protobuf::Message*> rows;
   std::string table;
 };
+// What a terminal would take for orders is escaped, whoever said it: a client's words reach an operator's screen.
 std::string Render(const Answer& answer, Format format);
 
 // One line, no newline.

@@ -71,6 +71,7 @@ void ReadRound(TomlTable t, v1::RoundPlan* out) {
   out->set_max_failed_rounds(U32(&t, "max_failed_rounds", 3, 1, 1000000));
   for (auto& [key, value] : t.StringMap("where")) {
     if (!IsValidName(key)) t.Fault("where", absl::StrCat("\"", key, "\" is no label name"));
+    if (!IsValidName(value)) t.Fault("where", absl::StrCat("\"", value, "\" is no label"));
     (*out->mutable_where())[key] = value;
   }
   t.RejectUnknownKeys();

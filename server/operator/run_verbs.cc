@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/crypto/digest.h"
 #include "common/learning/model_file.h"
 #include "server/operator/documents.h"
@@ -76,7 +77,7 @@ absl::Status Start(const StartArguments& a, Context* c) {
     return c->Print(answer);
   }
   if (!a.watch) return c->Print(RunAnswer(started));
-  c->err << "run " << started.run().id() << " started; Ctrl-C leaves it running\n" << std::flush;
+  c->err << "run " << EscapeForTerminal(started.run().id()) << " started; Ctrl-C leaves it running\n" << std::flush;
   return Watch(started.run().id(), c, api.get(), interrupt.get());
 }
 

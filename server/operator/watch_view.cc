@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/text.h"
 #include "server/operator/output.h"
 
 namespace tributary::op {
@@ -24,8 +25,14 @@ std::string PlainRound(const v1::Round& r) {
   if (r.has_test_loss()) absl::StrAppend(&line, " test_loss=", Number(r.test_loss(), 6));
   if (r.has_test_accuracy()) absl::StrAppend(&line, " test_accuracy=", Number(r.test_accuracy(), 6));
   absl::StrAppend(&line, " total_ms=", r.total_ms(), " model_sha256=", r.model_sha256());
-  if (!r.reason().empty()) absl::StrAppend(&line, " reason=\"", r.reason(), "\"");
+  if (!r.reason().empty()) absl::StrAppend(&line, " reason=\"", EscapeForTerminal(r.reason()), "\"");
   return line + "\n";
+}
+
+std::string PlainRun(const v1::Run& run) {
+  const std::string line = absl::StrCat("run=", run.id(), " name=", run.name(), " state=", run.state(),
+                                        run.reason().empty() ? "" : absl::StrCat(" reason=\"", run.reason(), "\""));
+  return EscapeForTerminal(line) + "\n";
 }
 
 }  // namespace
@@ -43,7 +50,7 @@ std::string WatchView::RoundLine(const v1::Round& r) const {
       absl::StrCat(r.accepted(), "/", r.invited()), r.examples(), Cell(r.has_train_loss(), r.train_loss()),
       r.has_validation_accuracy() ? Percent(r.validation_accuracy()) : "-", Cell(r.has_test_loss(), r.test_loss()),
       r.has_test_accuracy() ? Percent(r.test_accuracy()) : "-", Millis(r.total_ms()));
-  if (!r.reason().empty()) absl::StrAppend(&line, "  ", r.reason());
+  if (!r.reason().empty()) absl::StrAppend(&line, "  ", EscapeForTerminal(r.reason()));
   return line + "\n";
 }
 
@@ -87,8 +94,7 @@ std::string WatchView::OnEvent(const v1::RunEvent& event) {
     last_state_ = run.state();
     if (!terminal_ || news) {
       out += Clear();
-      absl::StrAppend(&out, "run=", run.id(), " name=", run.name(), " state=", run.state(),
-                      run.reason().empty() ? "" : absl::StrCat(" reason=\"", run.reason(), "\""), "\n");
+      out += PlainRun(run);
     }
   }
   if (terminal_ && event.has_round() && !IsFinished(event.round()) && run.ended_unix_ms() == 0) {
@@ -102,12 +108,11 @@ std::string WatchView::OnEnd(const v1::Run& run) {
   std::string out = Clear();
   if (!terminal_) {
     if (run.state() == last_state_) return out;
-    return absl::StrCat(out, "run=", run.id(), " name=", run.name(), " state=", run.state(),
-                        run.reason().empty() ? "" : absl::StrCat(" reason=\"", run.reason(), "\""), "\n");
+    return out + PlainRun(run);
   }
-  absl::StrAppend(&out, "run ", run.id(), " ", run.state(),
-                  run.reason().empty() ? "" : absl::StrCat(": ", run.reason()), ", ", run.rounds_done(), " of ",
-                  run.rounds_total(), " rounds",
+  absl::StrAppend(&out, "run ", EscapeForTerminal(run.id()), " ", EscapeForTerminal(run.state()),
+                  run.reason().empty() ? "" : absl::StrCat(": ", EscapeForTerminal(run.reason())), ", ",
+                  run.rounds_done(), " of ", run.rounds_total(), " rounds",
                   run.has_best_round() ? absl::StrCat(", best round ", run.best_round()) : "", "\n");
   return out;
 }

@@ -73,6 +73,18 @@ TEST(DataHolderTest, DuplicatesAreWhatThePolicySays) {
               StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("exact duplicates")));
 }
 
+// Folders may be called anything; the wire's strings may not.
+TEST(DataHolderTest, ClassesThatTheCoordinatorCannotBeToldAreAReason) {
+  for (const char* name : {"cat\x1b[2J", "Z\xfcrich"}) {
+    data::Dataset data = TestFederation::Data(5);
+    data.classes = {"dog", name};
+    data.num_classes = 2;
+    const auto holder = DataHolder::Of(std::move(data));
+    EXPECT_THAT(holder->status(), StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("classes[1]")));
+    EXPECT_EQ(holder->facts().classes_size(), 0) << "nothing of it is sent";
+  }
+}
+
 TEST(DataHolderTest, AnotherShapeIsAMismatch) {
   const auto data = DataHolder::Of(TestFederation::Data(5));
   EXPECT_EQ("data_mismatch", data->Check(Model({}, 2)).code);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "server/operator/documents.h"
 #include "tests/support/golden.h"
 #include "tests/support/status_matchers.h"
 #include "tributary/v1/operator.pb.h"
@@ -71,6 +72,48 @@ TEST(OutputTest, APeersControlBytesDoNotReachTheTerminal) {
   Table t({"reason"});
   t.Add({"\x1b[2Jgone"});
   EXPECT_EQ(t.ToString(), "reason\n\\x1b[2Jgone\n");
+}
+
+// Puts `text` into every string of the message and of those in it; two of each repeated message.
+void FillStrings(google::protobuf::Message* m, const std::string& text, int depth = 0) {
+  const auto& r = *m->GetReflection();
+  for (int i = 0; i < m->GetDescriptor()->field_count(); ++i) {
+    const auto* f = m->GetDescriptor()->field(i);
+    if (f->is_map() || depth > 6) continue;
+    if (f->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING) {
+      f->is_repeated() ? r.AddString(m, f, text) : r.SetString(m, f, text);
+    } else if (f->message_type() != nullptr && f->containing_oneof() == nullptr) {
+      FillStrings(f->is_repeated() ? r.AddMessage(m, f) : r.MutableMessage(m, f), text, depth + 1);
+    }
+  }
+}
+
+template <class Document>
+void ExpectHarmless(std::string (*table)(const Document&)) {
+  Document document;
+  FillStrings(&document,
+              "\x1b]0;owned\a\x1b[2J\xC2\x9B"
+              "31m\r\xE2\x80\xAE");
+  for (const Format format : {Format::kTable, Format::kCsv, Format::kJson, Format::kJsonl}) {
+    const std::string out = Render({&document, {&document}, table(document)}, format);
+    EXPECT_FALSE(out.empty());
+    for (const char c : out)
+      EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << Document().GetTypeName();
+    for (const char* bad : {"\x7f", "\xC2\x9B", "\xE2\x80\xAE"}) {
+      EXPECT_EQ(out.find(bad), std::string::npos) << Document().GetTypeName() << " " << static_cast<int>(format);
+    }
+  }
+}
+
+// A client chooses its classes, versions and reasons; an operator's terminal shows them.
+TEST(OutputTest, NoWordOfAPeerReachesATerminalRaw) {
+  ExpectHarmless(&StatusTable);
+  ExpectHarmless(&RunListTable);
+  ExpectHarmless(&RunTable);
+  ExpectHarmless(&ClientListTable);
+  ExpectHarmless(&ClientTable);
+  ExpectHarmless(&VerificationTable);
+  ExpectHarmless(&AuditTable);
 }
 
 TEST(OutputTest, CellsReadWell) {

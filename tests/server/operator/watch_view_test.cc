@@ -102,6 +102,26 @@ TEST(WatchViewTest, TheTerminalTableHasItsHeaderOnce) {
   EXPECT_THAT(view.OnRound(Committed(2)), ::testing::Not(HasSubstr("round  state")));
 }
 
+TEST(WatchViewTest, AReasonCannotMoveTheCursor) {
+  for (const bool terminal : {false, true}) {
+    WatchView view(terminal);
+    v1::Round round = Committed(1);
+    round.set_state("abandoned");
+    round.set_reason(
+        "\x1b[2J\xC2\x9B"
+        "31m\nforged=1");
+    v1::RunEvent event = Event(round);
+    event.mutable_run()->set_state("stalled");
+    event.mutable_run()->set_reason("\x1b]0;owned\a");
+    event.mutable_run()->set_ended_unix_ms(1);
+    const std::string out = view.OnEvent(event) + view.OnEnd(event.run());
+    EXPECT_EQ(out.find("\x1b[2J"), std::string::npos) << out;
+    EXPECT_EQ(out.find("\x1b]"), std::string::npos) << out;
+    EXPECT_EQ(out.find("\xC2\x9B"), std::string::npos) << out;
+    EXPECT_EQ(out.find("\nforged"), std::string::npos) << out;
+  }
+}
+
 TEST(WatchViewTest, AStallSaysWhy) {
   WatchView view(true);
   v1::RunEvent e = Event(Committed(1));
