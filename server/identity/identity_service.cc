@@ -110,7 +110,8 @@ absl::Status IdentityService::Audit(const Principal& by, std::string_view action
 
 void IdentityService::AuditRefusal(const Principal& by, std::string_view action, const std::string& subject,
                                    const absl::Status& why) const {
-  const absl::Status written = Audit(by, action, subject, absl::StrCat("refused: ", EscapeForLog(why.message(), 1000)));
+  const absl::Status written =
+      Audit(by, action, subject, absl::StrCat("refused: ", EscapeForLog(std::string(why.message()), 1000)));
   if (!written.ok()) Log(LogLevel::kError, "audit_failed", {{"action", action}, {"reason", written.ToString()}});
 }
 
