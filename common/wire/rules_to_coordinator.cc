@@ -156,6 +156,8 @@ std::vector<MessageRules> FromOperators() {
         {"record_sha256", Digest().OrEmpty()},
         {"federation", Text(0, 128)}}},
       {&v1::VerifyHistoryRequest::descriptor, {{"run", kReference}, {"blobs", Anything()}}},
+      {&v1::ExportHistoryRequest::descriptor, {{"run", kReference}}},
+      {&v1::ReplayHistoryRequest::descriptor, {{"run", kReference}, {"round", Whole(1, kMostWhole)}}},
       {&v1::ListAuditRequest::descriptor, {{"limit", Anything()}}},
   };
 }

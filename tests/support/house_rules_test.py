@@ -99,6 +99,7 @@ MAY_BUILD_PATHS = {
     "client/session/model_cache.cc": "base_model_sha256, a digest since the task was checked",
     "client/session/client_ledger.cc": "a fixed name in the client's directory",
     "client/session/outbox.cc": "fixed names; bytes lie under their digest",
+    "client/session/data_stamp.cc": "the owner's own data, as the owner's settings name them",
     "client/session/daemon.cc": "fixed names in the client's directory",
 }
 

@@ -7,8 +7,9 @@
 #include <vector>
 
 #include "common/storage/database.h"
+#include "common/storage/migrations.h"
 #include "server/ledger/identity_ledger.h"
-#include "server/ledger/identity_schema.h"
+#include "server/ledger/ledger_store.h"
 #include "tests/server/identity/fake_identity_store.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -34,7 +35,7 @@ class IdentityStoreTest : public ::testing::TestWithParam<Kind> {
     }
     const std::string path = GetParam() == Kind::kSqliteFile ? dir_.File("ledger.db") : ":memory:";
     ASSERT_OK_AND_ASSIGN(database_, storage::Database::Open(path));
-    ASSERT_OK(database_->RunScript(ledger::kIdentityMigrationSql));
+    ASSERT_OK(storage::Migrate(*database_, ledger::LedgerMigrations()));
     store_ = ledger::MakeIdentityLedger(*database_);
   }
 
@@ -357,7 +358,7 @@ TEST(IdentityLedgerTest, RevocationSurvivesReopening) {
   testing::TempDir dir;
   {
     ASSERT_OK_AND_ASSIGN(const auto database, storage::Database::Open(dir.File("ledger.db")));
-    ASSERT_OK(database->RunScript(ledger::kIdentityMigrationSql));
+    ASSERT_OK(storage::Migrate(*database, ledger::LedgerMigrations()));
     const auto store = ledger::MakeIdentityLedger(*database);
     NewInvitation invitation;
     invitation.invitation.token_id = "t1";
