@@ -1,7 +1,9 @@
 #include "common/rpc/grpc_log.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
+#include <string>
 #include <string_view>
 
 #include "common/base/limited_log.h"
@@ -16,8 +18,18 @@ void Take(gpr_log_func_args* line) {
           {{"at", file.substr(file.rfind('/') + 1)}, {"line", line->line}, {"says", line->message}});
 }
 
+// Mostly of strings that are not UTF-8, which any enrolled peer can send.
+void TakeOfProtobuf(google::protobuf::LogLevel level, const char* file, int line, const std::string& message) {
+  static LimitedLog& log = *new LimitedLog;
+  log.Log(level >= google::protobuf::LOGLEVEL_FATAL ? LogLevel::kError : LogLevel::kDebug, "protobuf",
+          {{"at", file}, {"line", line}, {"says", message}});
+}
+
 }  // namespace
 
-void TakeOverGrpcLog() { gpr_set_log_function(Take); }
+void TakeOverGrpcLog() {
+  gpr_set_log_function(Take);
+  google::protobuf::SetLogHandler(TakeOfProtobuf);
+}
 
 }  // namespace tributary::rpc

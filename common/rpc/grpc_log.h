@@ -1,5 +1,5 @@
-// What gRPC itself has to say goes through our log, a limited number of lines: strangers can make it talk.
-// Call once, before gRPC is used.
+// What gRPC and protobuf themselves have to say goes through our log, a limited number of lines: strangers can make it
+// talk. Call once, before gRPC is used.
 #ifndef TRIBUTARY_COMMON_RPC_GRPC_LOG_H_
 #define TRIBUTARY_COMMON_RPC_GRPC_LOG_H_
 

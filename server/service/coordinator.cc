@@ -257,6 +257,7 @@ absl::Status Coordinator::Impl::OpenDoors() {
   care.renewal = renewal.get();
   care.enrolment = enrolment_door.get();
   care.sessions = sessions.get();
+  care.quotas = quotas.get();
   care.live = &live;
   care.slots = &federation_service->slots();
   care.uploads = uploads.get();
@@ -332,6 +333,7 @@ absl::Status Coordinator::Impl::Reload() {
   TRB_ASSIGN_OR_RETURN(Settings fresh, ReadSettings(options.directory, federation));
   SetLogLevel(LevelOf(fresh.log_level));
   connections->SetLimits(Connections::Fit(fresh.connections, DescriptorLimit()));
+  federation_service->SetLimits(fresh.limits);
   housekeeping->RenewNow();
   return absl::OkStatus();
 }

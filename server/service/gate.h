@@ -16,8 +16,8 @@
 #include "common/rpc/listener.h"
 #include "common/rpc/peer.h"
 #include "server/identity/identity_service.h"
-#include "server/service/connections.h"
 #include "server/service/client_quotas.h"
+#include "server/service/connections.h"
 #include "server/service/live_calls.h"
 #include "server/service/worker_pool.h"
 

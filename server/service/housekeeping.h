@@ -15,6 +15,7 @@
 #include "common/rpc/clock_steps.h"
 #include "server/identity/certificate_renewal.h"
 #include "server/ledger/ledger_store.h"
+#include "server/service/client_quotas.h"
 #include "server/service/enrolment_door.h"
 #include "server/service/live_calls.h"
 #include "server/service/session_registry.h"
@@ -33,6 +34,7 @@ class Housekeeping {
     identity::CertificateRenewal* renewal = nullptr;
     EnrolmentDoor* enrolment = nullptr;
     SessionRegistry* sessions = nullptr;
+    ClientQuotas* quotas = nullptr;
     LiveCalls* live = nullptr;
     UploadSlots* slots = nullptr;
     UploadStore* uploads = nullptr;

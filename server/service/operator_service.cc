@@ -157,13 +157,13 @@ grpc::ServerUnaryReactor* OperatorService::GetRun(Context* context, const v1::Ge
 
 grpc::ServerUnaryReactor* OperatorService::StopRun(Context* context, const v1::StopRunRequest* request,
                                                    v1::RunDocument* response) {
-  return options_.gate->Serve(
-      context, TRB_METHOD("StopRun"), *request, [this, request, response](const Principal& caller) {
-        auto stopped = Stop(caller, *request);
-        // The run manager audits one that was stopped.
-        if (!stopped.ok()) Audit(caller, "run.stop", request->run(), stopped.status());
-        return Fill(response, std::move(stopped));
-      });
+  return options_.gate->Serve(context, TRB_METHOD("StopRun"), *request,
+                              [this, request, response](const Principal& caller) {
+                                auto stopped = Stop(caller, *request);
+                                // The run manager audits one that was stopped.
+                                if (!stopped.ok()) Audit(caller, "run.stop", request->run(), stopped.status());
+                                return Fill(response, std::move(stopped));
+                              });
 }
 
 absl::StatusOr<v1::RunDocument> OperatorService::Stop(const Principal& caller, const v1::StopRunRequest& request) {

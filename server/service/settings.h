@@ -8,8 +8,8 @@
 
 #include "common/base/status.h"
 #include "server/identity/federation.h"
-#include "server/service/connections.h"
 #include "server/service/client_quotas.h"
+#include "server/service/connections.h"
 
 namespace tributary::service {
 

@@ -172,7 +172,8 @@ TEST(DenormalsTest, AdamsMomentsHaveNoneIn2000StepsWithoutAGradient) {
 // a tenth of it is flushed: that costs no time, and this test cannot tell it from the fault.
 TEST(DenormalsTest, AnOptimizerComesToRest) {
   const std::string isa = FindKernels()->isa;
-  if (isa == "sse4" || isa == "ssse3" || isa == "scalar" || isa == "emu128") GTEST_SKIP() << isa << " has no fused multiply-add";
+  if (isa == "sse4" || isa == "ssse3" || isa == "scalar" || isa == "emu128")
+    GTEST_SKIP() << isa << " has no fused multiply-add";
   const ModelDescription model = Model("input: 33 layers { dense { units: 17 } } loss: LOSS_MEAN_SQUARED_ERROR");
   for (const bool fused : {false, true}) {
     auto network = Network::Create(model, {.max_batch = 2}).value();
