@@ -4,9 +4,6 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_CHUNK_STREAM_H_
 #define TRIBUTARY_SERVER_SERVICE_CHUNK_STREAM_H_
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/server_callback.h>
-
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -14,15 +11,13 @@
 #include <utility>
 
 #include "common/rpc/limits.h"
-#include "common/rpc/peer.h"
-#include "common/rpc/status_codes.h"
-#include "server/service/gate.h"
+#include "server/service/admitted_stream.h"
 #include "server/service/model_snapshots.h"
 
 namespace tributary::service {
 
 template <class Message>
-class ChunkStream : public grpc::ServerWriteReactor<Message> {
+class ChunkStream final : public AdmittedStream<Message> {
  public:
   struct Source {
     ModelSnapshots::Snapshot bytes;
@@ -35,52 +30,33 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
   // On a worker: what to send to this caller, or why not.
   using Open = std::function<absl::StatusOr<Source>(const identity::Principal& caller)>;
 
-  static ChunkStream* Start(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open) {
-    auto* stream = new ChunkStream(gate, context, method, std::move(open));
-    const absl::Status begun = gate->Begin(*context, method, [stream] { stream->Begin(); });
-    if (!begun.ok()) stream->Finish(rpc::ToGrpc(begun));
+  static ChunkStream* Start(Gate* gate, grpc::CallbackServerContext* context, std::string_view method,
+                            const google::protobuf::Message& request, Open open) {
+    auto* stream = new ChunkStream(gate, context, method, request, std::move(open));
+    stream->Enter();
     return stream;
   }
 
-  void OnWriteDone(bool ok) override {
-    if (ok) {
-      SendNext();
-    } else {
-      this->Finish(rpc::ToGrpc(absl::CancelledError("the stream broke")));
-    }
-  }
-
-  void OnDone() override {
-    if (pass_.token != 0) gate_.Leave(pass_);
-    const uint64_t sent = next_ - source_.offset;
-    if (source_.on_end) gate_.workers().Post([end = source_.on_end, sent] { end(sent); });
-    delete this;
-  }
-
  private:
-  ChunkStream(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open)
-      : gate_(*gate), peer_(gate->Greet(*context)), context_(*context), method_(method), open_(std::move(open)) {}
+  ChunkStream(Gate* gate, grpc::CallbackServerContext* context, std::string_view method,
+              const google::protobuf::Message& request, Open open)
+      : AdmittedStream<Message>(gate, context, method, request), open_(std::move(open)) {}
 
-  void Begin() {
+  void Begin() override {
     const absl::Status ready = Prepare();
-    if (!ready.ok()) {
-      LogFailure(method_, ready);
-      this->Finish(rpc::ToGrpc(ready));
-    } else {
-      SendNext();
-    }
+    if (!ready.ok()) return this->EndWith(ready);
+    Continue();
   }
 
   absl::Status Prepare() {
-    TRB_ASSIGN_OR_RETURN(
-        pass_, gate_.AdmitStream(peer_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); }));
-    TRB_ASSIGN_OR_RETURN(source_, open_(pass_.caller));
+    TRB_RETURN_IF_ERROR(this->Admit());
+    TRB_ASSIGN_OR_RETURN(source_, open_(this->caller()));
     next_ = source_.offset;
     if (next_ > source_.bytes->size()) return absl::OutOfRangeError("the offset is beyond the end");
     return absl::OkStatus();
   }
 
-  void SendNext() {
+  void Continue() override {
     const std::string_view rest = std::string_view(*source_.bytes).substr(next_);
     if (rest.empty() && sent_any_) return this->Finish(grpc::Status::OK);
     sent_any_ = true;  // an empty remainder is one message too: it tells the total
@@ -91,12 +67,13 @@ class ChunkStream : public grpc::ServerWriteReactor<Message> {
     this->StartWrite(&message_);
   }
 
-  Gate& gate_;
-  const rpc::Peer peer_;
-  grpc::CallbackServerContext& context_;
-  const std::string_view method_;
+  void AtEnd() override {
+    if (!source_.on_end) return;
+    const uint64_t sent = next_ - source_.offset;
+    this->gate().workers().Post([end = source_.on_end, sent] { end(sent); });
+  }
+
   const Open open_;
-  StreamPass pass_;
   Source source_;
   Message message_;
   uint64_t next_ = 0;

@@ -149,13 +149,12 @@ void FederationService::OnEnd(Session* session) {
 grpc::ServerWriteReactor<v1::ModelChunk>* FederationService::DownloadModel(grpc::CallbackServerContext* context,
                                                                            const v1::DownloadModelRequest* request) {
   return ChunkStream<v1::ModelChunk>::Start(
-      options_.gate, context, kDownloadModel,
+      options_.gate, context, kDownloadModel, *request,
       [this, request](const identity::Principal& caller) { return OpenModel(caller, *request); });
 }
 
 absl::StatusOr<ChunkStream<v1::ModelChunk>::Source> FederationService::OpenModel(
     const identity::Principal& caller, const v1::DownloadModelRequest& request) {
-  TRB_RETURN_IF_ERROR(options_.gate->Check(caller, kDownloadModel, request));
   TRB_ASSIGN_OR_RETURN(const auto terms, options_.runs->GetTask(caller.id, request.task_id()));
   if (!terms.open) return absl::NotFoundError("the task is gone: " + terms.closed_reason);
   ChunkStream<v1::ModelChunk>::Source source;

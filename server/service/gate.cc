@@ -70,19 +70,6 @@ grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std:
   return reactor;
 }
 
-grpc::ServerUnaryReactor* Gate::Serve(grpc::CallbackServerContext* context, std::string_view method, Work work) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status begun =
-      Begin(*context, method, [this, peer = Greet(*context), reactor, method, work = std::move(work)] {
-        const auto caller = Admit(peer, method);
-        const absl::Status done = caller.ok() ? work(*caller) : caller.status();
-        if (!done.ok()) LogFailure(method, done);
-        reactor->Finish(rpc::ToGrpc(done));
-      });
-  if (!begun.ok()) reactor->Finish(rpc::ToGrpc(begun));
-  return reactor;
-}
-
 rpc::Peer Gate::Greet(const grpc::ServerContextBase& context) {
   rpc::Peer peer = rpc::PeerOf(context);
   if (parts_.connections != nullptr) parts_.connections->Asked(peer.address);

@@ -56,8 +56,6 @@ class Gate {
   using Work = std::function<absl::Status(const identity::Principal& caller)>;
   grpc::ServerUnaryReactor* Serve(grpc::CallbackServerContext* context, std::string_view method,
                                   const google::protobuf::Message& request, Work work);
-  // For a request that `work` checks itself, so that it can audit why.
-  grpc::ServerUnaryReactor* Serve(grpc::CallbackServerContext* context, std::string_view method, Work work);
 
   // First in every stream's handler: who is there, and that a call of theirs has come. Never blocks.
   rpc::Peer Greet(const grpc::ServerContextBase& context);

@@ -81,7 +81,7 @@ absl::StatusOr<v1::HistoryVerification> OperatorService::Verify(const v1::Verify
 
 grpc::ServerWriteReactor<v1::HistoryPart>* OperatorService::ExportHistory(Context* context,
                                                                           const v1::ExportHistoryRequest* request) {
-  return PullStream<v1::HistoryPart>::Start(options_.gate, context, TRB_METHOD("ExportHistory"),
+  return PullStream<v1::HistoryPart>::Start(options_.gate, context, TRB_METHOD("ExportHistory"), *request,
                                             [this, request](const Principal& caller) {
                                               auto proof = StreamProof(options_.store, *request);
                                               Audit(caller, "history.export", request->run(), proof.status());
@@ -91,7 +91,7 @@ grpc::ServerWriteReactor<v1::HistoryPart>* OperatorService::ExportHistory(Contex
 
 grpc::ServerWriteReactor<v1::ReplayPart>* OperatorService::ReplayHistory(Context* context,
                                                                          const v1::ReplayHistoryRequest* request) {
-  return PullStream<v1::ReplayPart>::Start(options_.gate, context, TRB_METHOD("ReplayHistory"),
+  return PullStream<v1::ReplayPart>::Start(options_.gate, context, TRB_METHOD("ReplayHistory"), *request,
                                            [this, request](const Principal& caller) {
                                              auto replay = replays_.Begin(*request);
                                              Audit(caller, "history.replay", request->run(), replay.status());
@@ -247,9 +247,8 @@ absl::StatusOr<v1::ClientDocument> OperatorService::Describe(v1::Client client) 
 grpc::ServerWriteReactor<v1::ModelPart>* OperatorService::ExportModel(Context* context,
                                                                       const v1::ExportModelRequest* request) {
   using Stream = ChunkStream<v1::ModelPart>;
-  return Stream::Start(options_.gate, context, TRB_METHOD("ExportModel"),
+  return Stream::Start(options_.gate, context, TRB_METHOD("ExportModel"), *request,
                        [this, request](const Principal& caller) -> absl::StatusOr<Stream::Source> {
-                         TRB_RETURN_IF_ERROR(options_.gate->Check(caller, TRB_METHOD("ExportModel"), *request));
                          absl::StatusOr<v1::ModelHeader> found = FindModel(*options_.store, *request);
                          Audit(caller, "model.export", absl::StrCat(request->run(), "@", request->round()),
                                found.status());

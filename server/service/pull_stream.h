@@ -6,84 +6,67 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_PULL_STREAM_H_
 #define TRIBUTARY_SERVER_SERVICE_PULL_STREAM_H_
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/server_callback.h>
-
 #include <atomic>
 #include <functional>
 #include <string_view>
 #include <utility>
 
-#include "common/rpc/peer.h"
-#include "common/rpc/status_codes.h"
-#include "server/service/gate.h"
+#include "server/service/admitted_stream.h"
 
 namespace tributary::service {
 
 template <class Message>
-class PullStream : public grpc::ServerWriteReactor<Message> {
+class PullStream final : public AdmittedStream<Message> {
  public:
   // Fills the next message; false: that was all. May take long; `cancelled` says that nobody waits for it any more.
   using Next = std::function<absl::StatusOr<bool>(Message* message, const std::function<bool()>& cancelled)>;
   // On a worker: what to send to this caller, or why not.
   using Open = std::function<absl::StatusOr<Next>(const identity::Principal& caller)>;
 
-  static PullStream* Start(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open) {
-    auto* stream = new PullStream(gate, context, method, std::move(open));
-    stream->Post();
+  static PullStream* Start(Gate* gate, grpc::CallbackServerContext* context, std::string_view method,
+                           const google::protobuf::Message& request, Open open) {
+    auto* stream = new PullStream(gate, context, method, request, std::move(open));
+    stream->Enter();
     return stream;
   }
 
-  void OnWriteDone(bool ok) override {
-    if (ok) {
-      Post();
-    } else {
-      this->Finish(rpc::ToGrpc(absl::CancelledError("the stream broke")));
-    }
-  }
   void OnCancel() override { cancelled_ = true; }
-  void OnDone() override {
-    if (pass_.token != 0) gate_.Leave(pass_);
-    delete this;
-  }
 
  private:
-  PullStream(Gate* gate, grpc::CallbackServerContext* context, std::string_view method, Open open)
-      : gate_(*gate), peer_(gate->Greet(*context)), context_(*context), method_(method), open_(std::move(open)) {}
+  PullStream(Gate* gate, grpc::CallbackServerContext* context, std::string_view method,
+             const google::protobuf::Message& request, Open open)
+      : AdmittedStream<Message>(gate, context, method, request), open_(std::move(open)) {}
 
-  void Post() {
-    if (!gate_.workers().Post([this] { Step(); }))
+  void Begin() override {
+    const absl::Status opened = OpenSource();
+    if (!opened.ok()) return this->EndWith(opened);
+    Step();
+  }
+  void Continue() override {
+    if (!this->gate().workers().Post([this] { Step(); }))
       this->Finish(rpc::ToGrpc(absl::UnavailableError("the coordinator is shutting down")));
+  }
+
+  absl::Status OpenSource() {
+    TRB_RETURN_IF_ERROR(this->Admit());
+    TRB_ASSIGN_OR_RETURN(next_, open_(this->caller()));
+    return absl::OkStatus();
   }
 
   void Step() {
     message_.Clear();
     const absl::StatusOr<bool> more = Make();
-    if (!more.ok()) LogFailure(method_, more.status());
-    if (more.ok() && *more) {
-      this->StartWrite(&message_);
-    } else {
-      next_ = nullptr;  // what it holds is free before the caller learns that the call is over
-      this->Finish(rpc::ToGrpc(more.status()));
-    }
+    if (more.ok() && *more) return this->StartWrite(&message_);
+    next_ = nullptr;  // what it holds is free before the caller learns that the call is over
+    this->EndWith(more.status());
   }
 
   absl::StatusOr<bool> Make() {
-    if (next_ == nullptr) {
-      TRB_ASSIGN_OR_RETURN(
-          pass_, gate_.AdmitStream(peer_, method_, [this](const absl::Status&, bool) { context_.TryCancel(); }));
-      TRB_ASSIGN_OR_RETURN(next_, open_(pass_.caller));
-    }
     if (cancelled_) return absl::CancelledError("the caller has gone");
     return next_(&message_, [this] { return cancelled_.load(); });
   }
 
-  Gate& gate_;
-  const rpc::Peer peer_;
-  grpc::CallbackServerContext& context_;
-  const std::string_view method_;
   const Open open_;
-  StreamPass pass_;
   Next next_;
   Message message_;
   std::atomic<bool> cancelled_ = false;

@@ -68,6 +68,22 @@ class HistoryStreamTest : public FederationTest {
   std::unique_ptr<ScriptedClient> client_;
 };
 
+TEST_F(HistoryStreamTest, ABadRequestIsRefusedByItsField) {
+  const std::string colours = "\x1b[31m";
+  std::string bytes;
+  grpc::Status refused = Export(op(), colours, &bytes);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("run"));
+  std::vector<v1::ReplayPart> parts;
+  refused = Replay(colours, &parts);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("run"));
+  refused = Replay("digits", &parts, ~uint64_t{0});
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("round"));
+  EXPECT_THAT(Audited(), Contains(HasSubstr("message.refused")));
+}
+
 TEST_F(HistoryStreamTest, TheProofOfARunHolds) {
   const std::string run = MustFinishRun();
   std::string bytes;
