@@ -1,6 +1,6 @@
 // A file that comes in pieces and is there whole or not at all: temporary file beside it -> pieces -> fsync -> rename
-// -> fsync of the directory. For one that is at hand as a whole: WriteFileDurably (files.h). Threads: each object
-// belongs to one.
+// -> fsync of the directory. For one that is at hand as a whole: WriteFileDurably (files.h), which is made of this.
+// A refused sync ends the process (SyncFile). Threads: each object belongs to one.
 #ifndef TRIBUTARY_COMMON_BASE_DURABLE_FILE_H_
 #define TRIBUTARY_COMMON_BASE_DURABLE_FILE_H_
 
@@ -16,6 +16,9 @@ namespace tributary {
 
 class DurableFile {
  public:
+  // Whether a file of this name was left by one that was killed. Nobody else's file goes by mistake.
+  static bool IsTemporary(std::string_view name);
+
   static absl::StatusOr<std::unique_ptr<DurableFile>> Create(const std::string& path, mode_t mode = 0644);
   // Without Commit the temporary file is removed; a file that was at `path` is as it was.
   ~DurableFile();

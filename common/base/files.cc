@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -14,8 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/durable_file.h"
 #include "common/base/error_report.h"
-#include "common/base/fail_point.h"
 #include "common/base/file_descriptor.h"
 #include "common/base/logging.h"
 
@@ -25,40 +24,6 @@ namespace {
 std::string DirectoryOf(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
-}
-
-constexpr char kTemporaryMark[] = ".tmp-";
-
-// Unique among the writers of this process and, with the process id, of this machine.
-std::string TemporaryBeside(const std::string& path) {
-  static std::atomic<uint64_t> counter{0};
-  return absl::StrCat(path, kTemporaryMark, getpid(), "-", counter.fetch_add(1));
-}
-
-// Exactly what TemporaryBeside makes: nobody else's file goes by mistake.
-bool IsTemporary(std::string_view name) {
-  const size_t mark = name.rfind(kTemporaryMark);
-  if (mark == std::string_view::npos) return false;
-  const std::string_view numbers = name.substr(mark + sizeof kTemporaryMark - 1);
-  const size_t dash = numbers.find('-');
-  const auto is_number = [](std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-  };
-  return dash != std::string_view::npos && is_number(numbers.substr(0, dash)) && is_number(numbers.substr(dash + 1));
-}
-
-// `target` is what the file is for.
-absl::Status WriteAndSync(const std::string& path, std::string_view contents, mode_t mode, const std::string& target) {
-  TRB_FAIL_POINT("file.create", target);
-  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("create ", path));
-  if (fchmod(fd.get(), mode) != 0) return ErrnoToStatus(errno, absl::StrCat("chmod ", path));
-  TRB_FAIL_POINT("file.created", target);
-  TRB_RETURN_IF_ERROR(WriteAll(fd.get(), contents, path));
-  TRB_FAIL_POINT("file.written", target);
-  TRB_RETURN_IF_ERROR(SyncFile(fd.get(), path));
-  TRB_FAIL_POINT("file.synced", target);
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -136,7 +101,7 @@ absl::Status SweepTemporaries(const std::string& directory, std::initializer_lis
     const std::string name = it->path().filename().string();
     if (std::find(except.begin(), except.end(), name) != except.end()) it.disable_recursion_pending();
     std::error_code ignored;
-    if (it->is_regular_file(ignored) && IsTemporary(name)) left.push_back(it->path().string());
+    if (it->is_regular_file(ignored) && DurableFile::IsTemporary(name)) left.push_back(it->path().string());
   }
   if (error) return ErrnoToStatus(error.value(), absl::StrCat("list ", directory));
   for (const std::string& path : left) TRB_RETURN_IF_ERROR(RemoveFile(path));
@@ -145,18 +110,9 @@ absl::Status SweepTemporaries(const std::string& directory, std::initializer_lis
 }
 
 absl::Status WriteFileDurably(const std::string& path, std::string_view contents, mode_t mode) {
-  const std::string temporary = TemporaryBeside(path);
-  absl::Status status = WriteAndSync(temporary, contents, mode, path);
-  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)
-    status = ErrnoToStatus(errno, absl::StrCat("rename ", temporary, " to ", path));
-  if (!status.ok()) {
-    unlink(temporary.c_str());
-    return status;
-  }
-  TRB_FAIL_POINT("file.renamed", path);
-  TRB_RETURN_IF_ERROR(SyncDirectory(DirectoryOf(path)));
-  TRB_FAIL_POINT("file.durable", path);
-  return absl::OkStatus();
+  TRB_ASSIGN_OR_RETURN(const auto file, DurableFile::Create(path, mode));
+  TRB_RETURN_IF_ERROR(file->Write(contents));
+  return file->Commit();
 }
 
 absl::Status MakeDirectories(const std::string& path, mode_t mode) {

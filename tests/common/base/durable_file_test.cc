@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/files.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -49,11 +50,20 @@ TEST(DurableFileTest, FollowsNoLinkThatLiesInItsWay) {
   TempDir dir;
   ASSERT_OK(WriteFileDurably(dir.File("victim"), "mine"));
   ASSERT_OK_AND_ASSIGN(const auto probe, DurableFile::Create(dir.File("proof")));
-  const std::string temporary = probe->temporary();
-  ASSERT_EQ(std::remove(temporary.c_str()), 0);
-  std::filesystem::create_symlink(dir.File("victim"), temporary);
+  // The names count up, so somebody who sees one can guess the next.
+  const size_t dash = probe->temporary().rfind('-');
+  const std::string next =
+      absl::StrCat(probe->temporary().substr(0, dash + 1), std::stoull(probe->temporary().substr(dash + 1)) + 1);
+  std::filesystem::create_symlink(dir.File("victim"), next);
   EXPECT_FALSE(DurableFile::Create(dir.File("proof")).ok());
   EXPECT_THAT(ReadFile(dir.File("victim")), IsOkAndHolds("mine"));
+}
+
+TEST(DurableFileTest, WhatAKilledOneLeavesIsSweptAtTheNextStart) {
+  TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const auto file, DurableFile::Create(dir.File("proof")));
+  ASSERT_OK(SweepTemporaries(dir.path()));
+  EXPECT_EQ(FilesIn(dir.path()), 0u);
 }
 
 TEST(DurableFileTest, AFolderThatIsNotThereIsNamed) {
