@@ -31,6 +31,14 @@ class DrainTest(unittest.TestCase):
         self.assertLess(watch.seconds(), LIMIT, what)
         print(f"\n{what}: {watch.seconds():.1f} s", flush=True)
 
+    def wait_for_a_slow_upload(self, client):
+        """Until its update is on the way, on a line that is slow from then on."""
+        client.wait_for("training_started")
+        self.f.proxy.throttle(200_000)
+        client.wait_for("training_finished")
+        before = self.f.proxy.total("up")
+        self.f.proxy.wait(lambda p: p.total("up") > before + 200_000)
+
     def stop_and_start(self, what):
         self.assert_stops(self.f.coordinator, what)
         self.f.start()
@@ -76,11 +84,7 @@ class DrainTest(unittest.TestCase):
         client = self.add("a")
         toml = run_file("uploading", 500)
         run = self.f.start_run(toml)
-        client.wait_for("training_started")
-        self.f.proxy.throttle(200_000)
-        client.wait_for("training_finished")
-        before = self.f.proxy.total("up")
-        self.f.proxy.wait(lambda p: p.total("up") > before + 200_000)
+        self.wait_for_a_slow_upload(client)
         self.stop_and_start("uploading")
         self.f.proxy.throttle(None)
         self.assert_finishes_as_undisturbed(run, toml)
@@ -133,11 +137,7 @@ class DrainTest(unittest.TestCase):
         client = self.add("a")
         toml = run_file("client-uploads", 500)
         run = self.f.start_run(toml)
-        client.wait_for("training_started")
-        self.f.proxy.throttle(200_000)
-        client.wait_for("training_finished")
-        before = self.f.proxy.total("up")
-        self.f.proxy.wait(lambda p: p.total("up") > before + 200_000)
+        self.wait_for_a_slow_upload(client)
         client = self.restart_client("the client uploads")
         self.f.proxy.throttle(None)
         self.assert_finishes_as_undisturbed(run, toml)

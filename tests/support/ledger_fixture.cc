@@ -216,6 +216,18 @@ uint64_t LedgerFixture::CommitRound(const std::string& run, int clients, double 
   return round;
 }
 
+void LedgerFixture::Unlock() {
+  std::string drop;
+  TRB_CHECK(database_
+                ->Query("SELECT name FROM sqlite_schema WHERE type = 'trigger'", {},
+                        [&](const storage::Row& row) {
+                          absl::StrAppend(&drop, "DROP TRIGGER ", row.Text(0), ";");
+                          return absl::OkStatus();
+                        })
+                .ok());
+  TRB_CHECK(database_->RunScript(drop).ok());
+}
+
 void LedgerFixture::RewriteRecord(const std::string& run, uint64_t round) {
   const std::string body = Must(ledger::BuildBody(*database_, run, round));
   const std::string previous = Must(ledger::ReadRecord(*database_, run, round)).previous_record_sha256;

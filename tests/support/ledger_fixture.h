@@ -68,8 +68,10 @@ class LedgerFixture {
                                     std::string_view update_bytes, uint64_t examples = 100);
   // A whole committed round in which the first `clients` clients are accepted.
   uint64_t CommitRound(const std::string& run, int clients, double test_accuracy = 0.5);
+  // Drops the triggers that freeze rows: what a person with sqlite3 and bad intentions would do first.
+  void Unlock();
   // What an insider with the receipt key can do: the newest record, as the rows are now, with good digests and
-  // signature. The triggers that freeze rows must be gone.
+  // signature. After Unlock.
   void RewriteRecord(const std::string& run, uint64_t round);
   // Before an update is offered in CommitRound: what a test changes in it.
   std::function<void(rounds::Acceptance*)> change_acceptance;

@@ -44,7 +44,17 @@ class TrainerTest : public ClientFixture {
     };
   }
 
+  void CutFirstDownload() {
+    link_.on_download = [this, good = link_.on_download](const v1::DownloadModelRequest& request,
+                                                         const CoordinatorLink::Sink& sink,
+                                                         std::stop_token stop) -> absl::Status {
+      if (downloads_++ == 0) return absl::UnavailableError("cut");
+      return good(request, sink, stop);
+    };
+  }
+
   std::promise<void> training_;
+  std::atomic<int> downloads_{0};
   std::vector<v1::ClientMessage> sent_ TRB_GUARDED_BY(mu_);
 };
 
@@ -210,35 +220,23 @@ TEST_F(TrainerTest, AFailedTrainingIsDeclinedWithItsReason) {
 }
 
 TEST_F(TrainerTest, ACutDownloadIsTriedAgainAfterAPause) {
-  std::atomic<int> attempts{0};
-  const auto good = link_.on_download;
-  link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink,
-                          std::stop_token stop) -> absl::Status {
-    if (attempts++ == 0) return absl::UnavailableError("cut");
-    return good(request, sink, stop);
-  };
+  CutFirstDownload();
   Accept(federation_.Task(1));
   StartTraining();
   clock_.AwaitWaiters(1);
   clock_.Advance(absl::Minutes(1));
   AwaitState(federation_.Task(1), TaskState::kFinished);
-  EXPECT_EQ(2, attempts);
+  EXPECT_EQ(2, downloads_);
 }
 
 TEST_F(TrainerTest, ACutDownloadIsTriedAgainAtOnceWhenASessionOpens) {
-  std::atomic<int> attempts{0};
-  const auto good = link_.on_download;
-  link_.on_download = [&](const v1::DownloadModelRequest& request, const CoordinatorLink::Sink& sink,
-                          std::stop_token stop) -> absl::Status {
-    if (attempts++ == 0) return absl::UnavailableError("cut");
-    return good(request, sink, stop);
-  };
+  CutFirstDownload();
   Accept(federation_.Task(1));
   StartTraining();
   clock_.AwaitWaiters(1);
   ASSERT_OK(board_->Online(link_.welcome, [](v1::ClientMessage) {}));
   AwaitState(federation_.Task(1), TaskState::kFinished);
-  EXPECT_EQ(2, attempts);
+  EXPECT_EQ(2, downloads_);
 }
 
 TEST_F(TrainerTest, DataThatTheCoordinatorWasNotToldOfAreAnnouncedAndNotTrained) {

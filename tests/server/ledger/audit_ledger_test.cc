@@ -18,7 +18,6 @@ namespace tributary::ledger {
 namespace {
 
 using storage::Database;
-using storage::Row;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::LedgerFixture;
@@ -53,14 +52,6 @@ class AuditLedgerTest : public ::testing::Test {
     EXPECT_THAT(out, IsOk());
     return out.value_or(v1::HistoryVerification());
   }
-  void Unlock() {
-    std::vector<std::string> triggers;
-    EXPECT_OK(ledger_.database().Query("SELECT name FROM sqlite_schema WHERE type = 'trigger'", {}, [&](const Row& r) {
-      triggers.push_back(r.Text(0));
-      return absl::OkStatus();
-    }));
-    for (const std::string& name : triggers) EXPECT_OK(ledger_.database().RunScript("DROP TRIGGER " + name));
-  }
   void Sql(const std::string& sql) { EXPECT_OK(ledger_.database().RunScript(sql)); }
   std::string Head() { return ledger_.store().ListAudit(1)->at(0).entry_sha256(); }
 
@@ -88,7 +79,7 @@ TEST_F(AuditLedgerTest, AThousandRowsAndMoreAreReadInPages) {
 }
 
 TEST_F(AuditLedgerTest, TheFirstChangedRowIsNamed) {
-  Unlock();
+  ledger_.Unlock();
   Sql("UPDATE audit SET outcome = 'no' WHERE sequence IN (3, 5)");
   const v1::HistoryVerification out = Verify();
   EXPECT_FALSE(out.ok());
@@ -98,13 +89,13 @@ TEST_F(AuditLedgerTest, TheFirstChangedRowIsNamed) {
 }
 
 TEST_F(AuditLedgerTest, ARowInTheMiddleThatIsGoneIsFound) {
-  Unlock();
+  ledger_.Unlock();
   Sql("DELETE FROM audit WHERE sequence = 4");
   EXPECT_EQ(Verify().first_fault().audit_sequence(), 4u);
 }
 
 TEST_F(AuditLedgerTest, ARowThatWasPutInIsFound) {
-  Unlock();
+  ledger_.Unlock();
   Sql("UPDATE audit SET sequence = sequence + 100 WHERE sequence > 3; UPDATE audit SET sequence = sequence - 99 WHERE "
       "sequence > 100; INSERT INTO audit (sequence, time_unix_ms, actor, action, subject, outcome, previous_sha256, "
       "entry_sha256) SELECT 4, 1, 'operator/eve', 'a', 's', 'ok', entry_sha256, 'x' FROM audit WHERE sequence = 3");
@@ -112,7 +103,7 @@ TEST_F(AuditLedgerTest, ARowThatWasPutInIsFound) {
 }
 
 TEST_F(AuditLedgerTest, RowsCutOffAtTheEndShowInSqlitesOwnCount) {
-  Unlock();
+  ledger_.Unlock();
   Sql("DELETE FROM audit WHERE sequence > 4");
   const v1::HistoryVerification out = Verify();
   EXPECT_EQ(out.first_fault().audit_sequence(), 5u);
@@ -125,7 +116,7 @@ TEST_F(AuditLedgerTest, RowsCutOffAtTheEndShowInSqlitesOwnCount) {
 TEST_F(AuditLedgerTest, WithThatMendedOnlyARememberedHeadTells) {
   const std::string head = Head();
   EXPECT_TRUE(Verify(head).ok());
-  Unlock();
+  ledger_.Unlock();
   Sql("DELETE FROM audit WHERE sequence > 4; UPDATE sqlite_sequence SET seq = 4 WHERE name = 'audit'");
   EXPECT_TRUE(Verify().ok()) << "nothing here can tell: the documentation says so";
   EXPECT_FALSE(Verify(head).ok());
@@ -136,7 +127,7 @@ TEST_F(AuditLedgerTest, ARoundThatWasClosedSealsTheRowsBeforeIt) {
   const std::string sealed =
       *ledger_.database().QueryText("SELECT audit_sha256 FROM rounds WHERE run_id = ?1 AND round = 2", {kRun});
   EXPECT_EQ(sealed, Head());
-  Unlock();
+  ledger_.Unlock();
   Sql("DELETE FROM audit WHERE sequence > 4; UPDATE sqlite_sequence SET seq = 4 WHERE name = 'audit'");
   const v1::HistoryVerification out = Verify();
   EXPECT_EQ(out.first_fault().run(), kRun);
@@ -146,7 +137,7 @@ TEST_F(AuditLedgerTest, ARoundThatWasClosedSealsTheRowsBeforeIt) {
 
 TEST_F(AuditLedgerTest, ARewrittenChainIsFoundByTheRoundsThatSealedIt) {
   ledger_.CommitRound(kRun, 2);
-  Unlock();
+  ledger_.Unlock();
   // A whole new chain with good digests: what somebody with the file, and without the receipt key, can do.
   Sql("UPDATE audit SET actor = 'operator/eve' WHERE sequence = 3; DROP INDEX audit_by_digest; "
       "DROP INDEX audit_run_ends");
@@ -158,7 +149,7 @@ TEST_F(AuditLedgerTest, ARewrittenChainIsFoundByTheRoundsThatSealedIt) {
 }
 
 TEST_F(AuditLedgerTest, ARoundOfBeforeTheChainStillHolds) {
-  Unlock();
+  ledger_.Unlock();
   // As schema 3 recorded it: a body of version 1.
   Sql("UPDATE rounds SET audit_sha256 = ''");
   ledger_.RewriteRecord(kRun, 1);

@@ -208,12 +208,8 @@ TEST_F(BackupTest, AnOlderLedgerWithAHistoryIsCopiedBeforeItIsUpgraded) {
   constexpr int kOlder = 2;
   TempDir dir;
   // Its round was closed before the audit was chained: a record of version 1 names no row of it.
-  std::string unlock;
-  ASSERT_OK(ledger_.database().Query("SELECT name FROM sqlite_schema WHERE type = 'trigger'", {}, [&](const auto& row) {
-    absl::StrAppend(&unlock, "DROP TRIGGER ", row.Text(0), ";");
-    return absl::OkStatus();
-  }));
-  ASSERT_OK(ledger_.database().RunScript(unlock + "UPDATE rounds SET audit_sha256 = ''"));
+  ledger_.Unlock();
+  ASSERT_OK(ledger_.database().Run("UPDATE rounds SET audit_sha256 = ''"));
   ledger_.RewriteRecord("run-0001", 1);
   WriteOlderLedger(LedgerPath(ledger_.directory()), LedgerPath(dir.path()), kOlder);
   std::filesystem::copy(ledger_.directory() + "/blobs", dir.path() + "/blobs",

@@ -76,15 +76,6 @@ class ProofExportTest : public ::testing::Test {
     bytes.resize(bytes.size() - 32);
     return bytes + crypto::Sha256(bytes);
   }
-  void Unlock() {
-    std::vector<std::string> triggers;
-    EXPECT_OK(ledger_.database().Query("SELECT name FROM sqlite_schema WHERE type = 'trigger'", {}, [&](const Row& r) {
-      triggers.push_back(r.Text(0));
-      return absl::OkStatus();
-    }));
-    for (const std::string& name : triggers) EXPECT_OK(ledger_.database().RunScript("DROP TRIGGER " + name));
-  }
-
   LedgerFixture ledger_;
   testing::TempDir dir_;
 };
@@ -243,7 +234,7 @@ TEST_F(ProofExportTest, TheHistoryThatTheClientRemembersIsCompared) {
 // ---- what an insider with the receipt key did: every digest and signature of the records fits
 
 TEST_F(ProofExportTest, AWeightThatTheInsiderGaveIsFoundBySignaturesAndPlan) {
-  Unlock();
+  ledger_.Unlock();
   ASSERT_OK(ledger_.database().Run("UPDATE contributions SET weight = 150 WHERE round = 3 AND client_id = 'c01'"));
   ASSERT_OK(ledger_.database().Run("UPDATE rounds SET examples = 250 WHERE round = 3"));
   ledger_.RewriteRecord(kRun, 3);
@@ -254,7 +245,7 @@ TEST_F(ProofExportTest, AWeightThatTheInsiderGaveIsFoundBySignaturesAndPlan) {
 
 TEST_F(ProofExportTest, AnUpdateThatTheInsiderLeftOutIsMissedByItsOwner) {
   const auto receipts = Receipts();
-  Unlock();
+  ledger_.Unlock();
   for (const char* sql : {"DELETE FROM updates WHERE round = 3 AND client_id = 'c01'",
                           "UPDATE contributions SET state = 'late', weight = 0, bytes_up = 0 WHERE round = 3 AND "
                           "client_id = 'c01'",
@@ -269,7 +260,7 @@ TEST_F(ProofExportTest, AnUpdateThatTheInsiderLeftOutIsMissedByItsOwner) {
 
 TEST_F(ProofExportTest, ARewrittenRoundForksFromLaterReceipts) {
   const auto receipts = Receipts();
-  Unlock();
+  ledger_.Unlock();
   ASSERT_OK(ledger_.database().Run("UPDATE rounds SET test_accuracy = 0.99 WHERE round = 2"));
   ledger_.RewriteRecord(kRun, 2);
   // The insider goes on from there and leaves the old round 3 out.
@@ -283,7 +274,7 @@ TEST_F(ProofExportTest, ARewrittenRoundForksFromLaterReceipts) {
 }
 
 TEST_F(ProofExportTest, ALedgerWithoutARecordOrCertificateIsNotExported) {
-  Unlock();
+  ledger_.Unlock();
   ASSERT_OK(ledger_.database().RunScript("PRAGMA foreign_keys=OFF; DELETE FROM certificates WHERE client_id = 'c01'"));
   EXPECT_THAT(Export(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("certificate of round 1")));
   ASSERT_OK(ledger_.database().Run("DELETE FROM records WHERE round = 1"));

@@ -112,8 +112,7 @@ class TamperTest : public ::testing::Test {
   }
 
   void Unlock() {
-    for (const std::string& name : Names("SELECT name FROM sqlite_schema WHERE type = 'trigger'"))
-      EXPECT_OK(ledger_.database().RunScript(absl::StrCat("DROP TRIGGER ", name)));
+    ledger_.Unlock();
     EXPECT_OK(ledger_.database().RunScript("PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON"));
   }
 

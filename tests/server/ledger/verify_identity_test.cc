@@ -12,7 +12,6 @@
 namespace tributary::ledger {
 namespace {
 
-using storage::Row;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::LedgerFixture;
@@ -31,15 +30,6 @@ void ExpectFault(LedgerFixture& ledger, uint64_t round, const std::string& what)
   EXPECT_EQ(out.first_fault().run(), kRun);
   EXPECT_EQ(out.first_fault().round(), round) << out.first_fault().what();
   EXPECT_THAT(out.first_fault().what(), HasSubstr(what));
-}
-
-void Unlock(LedgerFixture& ledger) {
-  std::vector<std::string> triggers;
-  ASSERT_OK(ledger.database().Query("SELECT name FROM sqlite_schema WHERE type = 'trigger'", {}, [&](const Row& r) {
-    triggers.push_back(r.Text(0));
-    return absl::OkStatus();
-  }));
-  for (const std::string& name : triggers) ASSERT_OK(ledger.database().RunScript(absl::StrCat("DROP TRIGGER ", name)));
 }
 
 // ---- who signed
@@ -114,7 +104,7 @@ TEST(AuthorityTest, TheAuthorityThatARunNamesMustBeThere) {
   LedgerFixture ledger;
   ledger.CreateRun();
   ledger.CommitRound(kRun, 1);
-  Unlock(ledger);
+  ledger.Unlock();
   ASSERT_OK(ledger.database().Run("UPDATE authorities SET pem = replace(pem, 'A', 'B')"));
   ExpectFault(ledger, 0, "the certificate of the federation's authority");
   ASSERT_OK(ledger.database().Run("DELETE FROM authorities"));
@@ -128,7 +118,7 @@ TEST(AuthorityTest, AStartAfterAnUpgradePutsItThere) {
   ledger.CreateRun();
   ledger.CommitRound(kRun, 1);
   // As a ledger of schema 2 is left by `upgrade`.
-  Unlock(ledger);
+  ledger.Unlock();
   ASSERT_OK(ledger.database().Run("DELETE FROM authorities"));
   ExpectFault(ledger, 0, "the coordinator puts it there when it starts");
   ledger.Reopen();
@@ -172,7 +162,7 @@ TEST_P(SignedColumnTest, SaysWhatTheClientSigned) {
   ledger.CreateRun();
   ledger.CommitRound(kRun, 2);
   ledger.CommitRound(kRun, 2);
-  Unlock(ledger);
+  ledger.Unlock();
   ledger.RewriteRecord(kRun, 2);
   ASSERT_TRUE(Verify(ledger).ok()) << "a record that was rewritten as it was";
   ASSERT_OK(ledger.database().Run(
@@ -195,7 +185,7 @@ TEST(VerifyFiguresTest, FewerBytesThanTheUpdateHasAreNoUpdate) {
   LedgerFixture ledger;
   ledger.CreateRun();
   ledger.CommitRound(kRun, 2);
-  Unlock(ledger);
+  ledger.Unlock();
   ASSERT_OK(ledger.database().Run("UPDATE contributions SET bytes_up = bytes_up - 1 WHERE client_id = 'c01'"));
   ASSERT_OK(ledger.database().Run("UPDATE rounds SET bytes_up = bytes_up - 1"));
   ledger.RewriteRecord(kRun, 1);

@@ -48,16 +48,9 @@ class VerifyTest : public ::testing::Test {
     return out.value_or(v1::HistoryVerification());
   }
 
-  // What a person with sqlite3 and bad intentions would do first.
+  // With nothing of SQLite's own in the way either.
   void Unlock() {
-    std::vector<std::string> triggers;
-    ASSERT_OK(ledger_.database().Query("SELECT name FROM sqlite_schema WHERE type = 'trigger'", {}, [&](const Row& r) {
-      triggers.push_back(r.Text(0));
-      return absl::OkStatus();
-    }));
-    for (const std::string& name : triggers) {
-      ASSERT_OK(ledger_.database().RunScript(absl::StrCat("DROP TRIGGER ", name)));
-    }
+    ledger_.Unlock();
     ASSERT_OK(ledger_.database().RunScript("PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON"));
   }
 

@@ -8,7 +8,7 @@
 
 #include "common/base/error_report.h"
 #include "common/base/files.h"
-#include "tests/server/operator/fake_api.h"
+#include "tests/server/operator/cli_fixture.h"
 #include "tests/support/golden.h"
 #include "tests/support/temp_dir.h"
 
@@ -17,27 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class CliTest : public ::testing::Test {
- protected:
-  // Runs a command line; the answer is in out(), the rest in err().
-  int Run(const std::vector<std::string>& args) {
-    out_.str("");
-    err_.str("");
-    Context context{out_, err_};
-    context.dir = "somewhere";
-    context.connect = [this](const std::string&) -> absl::StatusOr<std::unique_ptr<OperatorApi>> {
-      return std::make_unique<FakeApi>(&coordinator_);
-    };
-    return RunCommandLine(args, "/nowhere", &context);
-  }
-  std::string out() const { return out_.str(); }
-  std::string err() const { return err_.str(); }
-
-  FakeCoordinator coordinator_;
-
- private:
-  std::ostringstream out_, err_;
-};
+class CliTest : public CommandLineTest {};
 
 v1::RunDocument ExampleRun() {
   v1::RunDocument d;

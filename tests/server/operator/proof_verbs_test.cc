@@ -14,7 +14,7 @@
 #include "common/history/proof.h"
 #include "server/operator/cli.h"
 #include "server/operator/owner_receipts.h"
-#include "tests/server/operator/fake_api.h"
+#include "tests/server/operator/cli_fixture.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -24,19 +24,9 @@ namespace {
 using ::testing::HasSubstr;
 using testing::StatusIs;
 
-class ProofVerbsTest : public ::testing::Test {
+class ProofVerbsTest : public CommandLineTest {
  protected:
-  int Run(const std::vector<std::string>& args) {
-    out_.str("");
-    err_.str("");
-    Context context{out_, err_};
-    context.dir = "somewhere";
-    context.connect = [this](const std::string&) -> absl::StatusOr<std::unique_ptr<OperatorApi>> {
-      return std::make_unique<FakeApi>(&coordinator_);
-    };
-    return RunCommandLine(args, "/nowhere", &context);
-  }
-  nlohmann::json Out() const { return nlohmann::json::parse(out_.str()); }
+  nlohmann::json Out() const { return nlohmann::json::parse(out()); }
 
   // Whole as a file; what its record says would not hold.
   std::vector<std::string> Proof() {
@@ -64,9 +54,7 @@ class ProofVerbsTest : public ::testing::Test {
     return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(dir_.path()), {}));
   }
 
-  FakeCoordinator coordinator_;
   testing::TempDir dir_;
-  std::ostringstream out_, err_;
 };
 
 // ---- export
@@ -74,7 +62,7 @@ class ProofVerbsTest : public ::testing::Test {
 TEST_F(ProofVerbsTest, AProofIsWrittenWholeAndDescribed) {
   coordinator_.proof = Proof();
   const std::string to = dir_.File("digits.proof");
-  EXPECT_EQ(Run({"history", "export", "digits", "--to", to, "-o", "json"}), kExitOk) << err_.str();
+  EXPECT_EQ(Run({"history", "export", "digits", "--to", to, "-o", "json"}), kExitOk) << err();
   EXPECT_EQ(Out()["records"], "1");
   EXPECT_EQ(Out()["head_sha256"], std::string(64, 'a'));
   EXPECT_EQ(Out()["file"], to);
@@ -87,7 +75,7 @@ TEST_F(ProofVerbsTest, WhatBreaksOffLeavesNoFile) {
   coordinator_.proof.pop_back();
   const std::string to = dir_.File("digits.proof");
   EXPECT_EQ(Run({"history", "export", "digits", "--to", to}), kExitFailed);
-  EXPECT_THAT(err_.str(), HasSubstr("cut short"));
+  EXPECT_THAT(err(), HasSubstr("cut short"));
   coordinator_.error = absl::UnavailableError("gone");
   EXPECT_EQ(Run({"history", "export", "digits", "--to", to}), kExitUnreachable);
   EXPECT_EQ(Files(), 0u);
@@ -102,14 +90,14 @@ TEST_F(ProofVerbsTest, AProofThatDoesNotHoldEndsWithOneAndNamesTheRound) {
   EXPECT_EQ(Run({"history", "check", file, "-o", "json"}), kExitFailed);
   EXPECT_EQ(Out()["ok"], false);
   EXPECT_EQ(Out()["first_fault"]["round"], "0");
-  EXPECT_THAT(err_.str(), HasSubstr("data_loss"));
+  EXPECT_THAT(err(), HasSubstr("data_loss"));
   EXPECT_EQ(Run({"history", "check", file}), kExitFailed);
-  EXPECT_THAT(out_.str(), HasSubstr("FAULT"));
+  EXPECT_THAT(out(), HasSubstr("FAULT"));
 }
 
 TEST_F(ProofVerbsTest, AFileThatIsNoProofIsRefused) {
   EXPECT_EQ(Run({"history", "check", dir_.Write("x", "hello")}), kExitFailed);
-  EXPECT_THAT(err_.str(), HasSubstr("is no proof"));
+  EXPECT_THAT(err(), HasSubstr("is no proof"));
   EXPECT_EQ(Run({"history", "check", dir_.File("none")}), kExitFailed);
 }
 
@@ -151,9 +139,9 @@ TEST_F(ProofVerbsTest, EqualRoundsAreOk) {
   EXPECT_EQ(Run({"history", "replay", "digits", "-o", "json"}), kExitOk);
   EXPECT_EQ(Out()["ok"], true);
   EXPECT_EQ(Out()["rounds_equal"], "2");
-  EXPECT_EQ(err_.str(), "");
+  EXPECT_EQ(err(), "");
   EXPECT_EQ(Run({"history", "replay", "digits"}), kExitOk);
-  EXPECT_THAT(err_.str(), HasSubstr("round 2 (2 of 2): equal")) << "progress for a person";
+  EXPECT_THAT(err(), HasSubstr("round 2 (2 of 2): equal")) << "progress for a person";
 }
 
 TEST_F(ProofVerbsTest, ARoundWithoutItsUpdatesIsNoFaultWhereAnotherWasReplayed) {
@@ -179,7 +167,7 @@ TEST_F(ProofVerbsTest, ARoundThatDiffersIsAFaultWithItsRound) {
   fault.mutable_fault()->set_what("its record is gone");
   coordinator_.replay = {fault};
   EXPECT_EQ(Run({"history", "replay", "digits"}), kExitFailed);
-  EXPECT_THAT(err_.str(), HasSubstr("round 4: its record is gone"));
+  EXPECT_THAT(err(), HasSubstr("round 4: its record is gone"));
 }
 
 }  // namespace
