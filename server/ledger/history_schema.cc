@@ -222,6 +222,9 @@ ALTER TABLE audit ADD COLUMN certificate_sha256 TEXT NOT NULL DEFAULT '';  -- th
 ALTER TABLE audit ADD COLUMN previous_sha256 TEXT NOT NULL DEFAULT '';     -- entry_sha256 of the row before
 ALTER TABLE audit ADD COLUMN entry_sha256 TEXT NOT NULL DEFAULT '';        -- of this row: common/history/audit_chain.h
 ALTER TABLE rounds ADD COLUMN audit_sha256 TEXT NOT NULL DEFAULT '';       -- newest row of the audit when it was closed
+-- Beside that: who may still come to the enrolment port is asked twice a second, among thousands who have come.
+CREATE INDEX invitations_by_certificate ON invitations (used_certificate_sha256);
+CREATE INDEX certificates_unused ON certificates (not_after_unix_ms) WHERE first_used_unix_ms = 0;
 )sql";
 
 const std::string_view kAuditFrozenSchema = R"sql(

@@ -171,9 +171,10 @@ class IdentityLedger final : public identity::IdentityStore {
 
   absl::StatusOr<bool> EnrolmentWanted(int64_t now_unix_ms) override {
     return db_.QueryOne(
-        "SELECT 1 FROM invitations i LEFT JOIN certificates c ON c.sha256 = i.used_certificate_sha256 "
-        "WHERE i.voided = 0 AND ((i.used_certificate_sha256 IS NULL AND i.expires_unix_ms > ?1) OR "
-        "(c.state = 'active' AND c.first_used_unix_ms = 0 AND c.not_after_unix_ms > ?1)) LIMIT 1",
+        "SELECT 1 FROM invitations WHERE used_certificate_sha256 IS NULL AND expires_unix_ms > ?1 AND voided = 0 "
+        "UNION ALL "
+        "SELECT 1 FROM certificates c JOIN invitations i ON i.used_certificate_sha256 = c.sha256 "
+        "WHERE c.first_used_unix_ms = 0 AND c.not_after_unix_ms > ?1 AND c.state = 'active' AND i.voided = 0 LIMIT 1",
         {now_unix_ms}, [](const Row&) {});
   }
 

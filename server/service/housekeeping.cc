@@ -59,7 +59,6 @@ void Housekeeping::TickOften() {
 void Housekeeping::TickSeldom() {
   LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("sweep_failed", options_.uploads->Sweep([this] { return OpenTasks(); }));
-  LogIfFailed("count_failed", options_.sessions->CountEnrolled());
   options_.quotas->Forget();
   LogIfFailed("audit_failed", options_.store->TellLeftOut());
   WarnOfLowDisk();

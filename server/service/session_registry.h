@@ -69,7 +69,8 @@ class SessionRegistry : public rounds::Dispatcher {
   bool IsOnline(const std::string& client_id) TRB_EXCLUDES(mu_);
   // How often the next session shall beat. All enrolled clients count: after a restart they come back one by one.
   absl::Duration Heartbeat(absl::Duration base) TRB_EXCLUDES(mu_);
-  // Counts the enrolled again. Asks the identities: now and then is enough.
+  // Counts the enrolled, once before the first session: who enrols later is counted when it is there. Asks the
+  // identities.
   absl::Status CountEnrolled();
   uint64_t Count() TRB_EXCLUDES(mu_);
 
