@@ -81,8 +81,6 @@ absl::Status Sign(const SignerSource& source, OutboxEntry* entry) {
 
 void Trainer::Run() {
   while (const std::optional<TrainJob> job = parts_.board->NextTraining()) {
-    Log(LogLevel::kInfo, "training_started",
-        {{"run", job->task.run_id()}, {"round", job->task.round()}, {"task", job->task.task_id()}});
     End(*job, Work(*job));
     if (parts_.data->MustTell() && parts_.announce) parts_.announce();
   }
@@ -117,6 +115,8 @@ absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, std:
   TRB_ASSIGN_OR_RETURN(const std::vector<float> base,
                        update::DecodeParameters(model_bytes, parsed.model.parameter_count()));
   std::string().swap(model_bytes);  // not a second copy through all of the training
+  Log(LogLevel::kInfo, "training_started",
+      {{"run", job.task.run_id()}, {"round", job.task.round()}, {"task", job.task.task_id()}});
   absl::Duration next_report = parts_.clock->Monotonic() + kProgressEvery;
   const learning::LocalTask task{
       .model = parsed.model,

@@ -76,6 +76,7 @@ class Crowd final : public LightClient::Listener {
 
   void OnEnded(LightClient* client, const grpc::Status&) override {
     const std::lock_guard<std::mutex> lock(mu_);
+    --sessions_;
     if (stopping_) return changed_.notify_all();
     returns_.push_back({client, Clock::now() + milliseconds(100 + rng_.Below(400))});
   }
@@ -120,9 +121,19 @@ class Crowd final : public LightClient::Listener {
         const std::lock_guard<std::mutex> lock(mu_);
         open = beats_.size();  // once each
       }
-      while (begun < clients_.size() && begun < open + kAtOnce) clients_[begun++]->Connect(true);
+      while (begun < clients_.size() && begun < open + kAtOnce) Connect(clients_[begun++].get(), true);
     }
     return true;
+  }
+
+  // Counted before it opens: it may have ended before Connect is back.
+  void Connect(LightClient* client, bool fresh) {
+    const auto count = [this](int by) {
+      const std::lock_guard<std::mutex> lock(mu_);
+      sessions_ += by;
+    };
+    count(1);
+    if (!client->Connect(fresh)) count(-1);
   }
 
   // Beats for those whose time it is, and opens the sessions again that ended.
@@ -143,7 +154,7 @@ class Crowd final : public LightClient::Listener {
       }
       ReportArrivals();
     }
-    for (LightClient* client : back) client->Connect(reconnects_ % 2 == 0);
+    for (LightClient* client : back) Connect(client, reconnects_ % 2 == 0);
     for (LightClient* client : beating) client->Beat();
   }
 
@@ -250,10 +261,7 @@ class Crowd final : public LightClient::Listener {
     for (std::thread& worker : *workers) worker.join();
     for (const auto& client : clients_) client->Stop();
     std::unique_lock<std::mutex> lock(mu_);
-    const auto all_closed = [this] {
-      return std::none_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->open(); });
-    };
-    while (!all_closed()) changed_.wait_for(lock, milliseconds(20));
+    changed_.wait(lock, [this] { return sessions_ == 0; });
   }
 
   const Options options_;
@@ -264,6 +272,7 @@ class Crowd final : public LightClient::Listener {
   Rng rng_;
   const Clock::time_point start_;
   size_t reconnects_ = 0;
+  int sessions_ = 0;  // begun, whose OnEnded has not come
   uint64_t receipts_ = 0, not_needed_ = 0, rejected_ = 0, retries_ = 0, faulty_ = 0;
   std::map<LightClient*, Beats> beats_;
   std::map<std::string, Arrivals> arrivals_;

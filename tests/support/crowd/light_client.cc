@@ -116,7 +116,7 @@ std::shared_ptr<v1::FederationService::Stub> LightClient::stub() const {
   return stub_;
 }
 
-void LightClient::Connect(bool fresh) {
+bool LightClient::Connect(bool fresh) {
   v1::ClientMessage message;
   v1::Hello* hello = message.mutable_hello();
   hello->set_protocol_version(rpc::kProtocolVersion);
@@ -125,21 +125,20 @@ void LightClient::Connect(bool fresh) {
   hello->mutable_dataset()->set_examples(data_.examples);
   hello->mutable_dataset()->mutable_shape()->Add(data_.shape.begin(), data_.shape.end());
   hello->mutable_dataset()->set_num_classes(data_.classes);
-  Session* session = nullptr;
-  {
-    const MutexLock lock(&mu_);
-    if (session_ != nullptr) return;
-    if (fresh || stub_ == nullptr) {
-      grpc::ChannelArguments arguments;
-      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-      arguments.SetInt("grpc.http2.bdp_probe", 0);
-      arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, rpc::kChunkBytes);
-      arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-      stub_ = v1::FederationService::NewStub(grpc::CreateCustomChannel("dns:///" + endpoint_, credentials_, arguments));
-    }
-    session = session_ = new Session(this, stub_);
+  const MutexLock lock(&mu_);
+  if (session_ != nullptr) return false;
+  if (fresh || stub_ == nullptr) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt("grpc.http2.bdp_probe", 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, rpc::kChunkBytes);
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    stub_ = v1::FederationService::NewStub(grpc::CreateCustomChannel("dns:///" + endpoint_, credentials_, arguments));
   }
-  session->Start(message);
+  session_ = new Session(this, stub_);
+  // Under the lock: another thread that finds a session finds one that can take its message.
+  session_->Start(message);
+  return true;
 }
 
 void LightClient::Beat() {
@@ -161,11 +160,6 @@ void LightClient::Answer(const v1::TrainTask& task, bool accepted, const std::st
 void LightClient::Stop() {
   const MutexLock lock(&mu_);
   if (session_ != nullptr) session_->Cancel();
-}
-
-bool LightClient::open() const {
-  const MutexLock lock(&mu_);
-  return session_ != nullptr;
 }
 
 v1::BeginUploadRequest LightClient::Announce(const v1::TrainTask& task, const Delta& delta) const {

@@ -43,13 +43,13 @@ class LightClient {
   ~LightClient();
 
   const std::string& name() const { return member_.name; }
-  // Opens a session on a channel of its own; `fresh` makes a new connection even where one is open.
-  void Connect(bool fresh);
+  // Opens a session on a channel of its own, false where one is open; `fresh` makes a new connection. Each session ends
+  // with one OnEnded, the last that it does.
+  bool Connect(bool fresh);
   void Beat();
   void Answer(const v1::TrainTask& task, bool accepted, const std::string& code);
   // Hangs up; OnEnded follows if a session was open.
   void Stop();
-  bool open() const;
 
   // What an upload ended with.
   struct Uploaded {
