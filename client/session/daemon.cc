@@ -30,6 +30,10 @@ absl::StatusOr<std::unique_ptr<DirectoryLock>> LockDirectory(const std::string& 
                  "stop the process named above, or use another --dir");
 }
 
+Daemon::Daemon(Options options)
+    : options_(std::move(options)),
+      credentials_(crypto::CredentialDirectory(client::PkiDirectory(options_.directory))) {}
+
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Options options) {
   std::unique_ptr<Daemon> d(new Daemon(std::move(options)));
   const std::string& directory = d->options_.directory;
@@ -51,8 +55,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Options options) {
 
 absl::Status Daemon::OpenIdentity() {
   TRB_ASSIGN_OR_RETURN(identity_, client::LoadIdentity(options_.directory));
-  TRB_ASSIGN_OR_RETURN(const crypto::Credential credential,
-                       crypto::CredentialDirectory(client::PkiDirectory(options_.directory)).Load());
+  TRB_ASSIGN_OR_RETURN(const crypto::Credential credential, credentials_.Load());
   ca_ = std::make_unique<crypto::Certificate>(credential.ca);
   return CheckNotExpired(credential.certificate, options_.clock->Now());
 }
@@ -82,13 +85,12 @@ absl::StatusOr<v1::DatasetFacts> Daemon::Facts() {
   return facts;
 }
 
-absl::StatusOr<Signer> Daemon::CurrentSigner() const {
-  TRB_ASSIGN_OR_RETURN(crypto::Credential credential,
-                       crypto::CredentialDirectory(client::PkiDirectory(options_.directory)).Load());
+absl::StatusOr<Signer> Daemon::CurrentSigner() {
+  TRB_ASSIGN_OR_RETURN(crypto::Credential credential, credentials_.Load());
   return Signer{std::move(credential.key), std::move(credential.certificate)};
 }
 
-std::string Daemon::ClockFault() const {
+std::string Daemon::ClockFault() {
   const absl::StatusOr<Signer> signer = CurrentSigner();
   return signer.ok() ? session::ClockFault(signer->certificate, options_.clock->Now()) : "";
 }

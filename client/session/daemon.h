@@ -24,7 +24,7 @@
 #include "common/base/clock.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
-#include "common/crypto/credential_directory.h"
+#include "common/crypto/credential_cache.h"
 #include "common/rpc/enrolment_client.h"
 
 namespace tributary::session {
@@ -50,14 +50,15 @@ class Daemon {
   absl::Status Run(std::stop_token stop);
 
  private:
-  explicit Daemon(Options options) : options_(std::move(options)) {}
+  explicit Daemon(Options options);
   absl::Status OpenIdentity();
   absl::Status OpenStores();
   absl::StatusOr<v1::DatasetFacts> Facts();
-  absl::StatusOr<Signer> CurrentSigner() const;
-  std::string ClockFault() const;
+  absl::StatusOr<Signer> CurrentSigner();
+  std::string ClockFault();
 
   const Options options_;
+  crypto::CredentialCache credentials_;
   std::unique_ptr<DirectoryLock> lock_;
   rpc::LocalIdentity identity_;
   std::unique_ptr<crypto::Certificate> ca_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/files.h"
+#include "common/crypto/certificate_memo.h"
 #include "common/crypto/digest.h"
 #include "common/crypto/openssl_handles.h"
 
@@ -99,10 +100,14 @@ absl::StatusOr<Certificate> Read(X509Ptr x509) {
 
 absl::StatusOr<Certificate> Certificate::FromPem(std::string_view pem) {
   if (pem.size() > kMaxCertificatePemBytes) return absl::InvalidArgumentError("this is no certificate: it is too long");
+  static CertificateMemo* const memo = new CertificateMemo;  // never destroyed: other threads may still read
+  if (const std::optional<Certificate> known = memo->Find(pem); known.has_value()) return *known;
   const BioPtr bio = ReadingBio(pem);
   X509Ptr x509(bio == nullptr ? nullptr : PEM_read_bio_X509(bio.get(), nullptr, NoPassPhrase, nullptr));
   ForgetOpenSslErrors();
-  return Read(std::move(x509));
+  absl::StatusOr<Certificate> certificate = Read(std::move(x509));
+  if (certificate.ok()) memo->Keep(pem, *certificate);
+  return certificate;
 }
 
 absl::StatusOr<Certificate> Certificate::FromDer(std::string_view der) {
@@ -139,7 +144,7 @@ PublicKey Certificate::public_key() const {
   return PublicKey(std::make_shared<const KeyHandle>(KeyHandle{std::move(key)}));
 }
 
-bool Certificate::Certifies(const PrivateKey& key) const { return public_key().ToDer() == key.public_key().ToDer(); }
+bool Certificate::Certifies(const PrivateKey& key) const { return public_key() == key.public_key(); }
 
 bool Certificate::IssuedBy(const Certificate& issuer) const {
   X509* const parent = issuer.handle_->x509.get();

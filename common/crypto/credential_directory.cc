@@ -73,6 +73,14 @@ absl::StatusOr<Credential> CredentialDirectory::Load() const {
   return out;
 }
 
+absl::StatusOr<std::string> CredentialDirectory::InstalledVersion() const {
+  const std::string link = root_ + "/current";
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::read_symlink(link, error);
+  if (error) return ErrnoToStatus(error.value(), absl::StrCat("read ", link));
+  return target.string();
+}
+
 absl::Status CredentialDirectory::Install(const Credential& credential) {
   TRB_RETURN_IF_ERROR(Annotate(CheckBelongTogether(credential), root_));
   TRB_RETURN_IF_ERROR(MakeDirectories(root_, 0700));
@@ -99,7 +107,7 @@ absl::StatusOr<PendingRequest> CredentialDirectory::PreparePending() {
     TRB_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Load(pending + "/key.pem"));
     TRB_ASSIGN_OR_RETURN(std::string request, ReadFile(request_path, kMaxRequestPemBytes));
     TRB_ASSIGN_OR_RETURN(const CertificateRequest parsed, ParseRequest(request));
-    if (parsed.public_key.ToDer() != key.public_key().ToDer())
+    if (parsed.public_key != key.public_key())
       return absl::InvalidArgumentError(absl::StrCat(pending, ": key and request differ; remove this directory"));
     return PendingRequest{std::move(key), std::move(request)};
   }

@@ -41,6 +41,8 @@ class CredentialDirectory {
 
   // What is installed, checked: key private, certificate of that key, signed by that CA.
   absl::StatusOr<Credential> Load() const;
+  // The name of the version that is installed, another one after each Install; NOT_FOUND.
+  absl::StatusOr<std::string> InstalledVersion() const;
   // Writes a new version, syncs it, swaps the link, removes all versions but the newest two.
   absl::Status Install(const Credential& credential);
 

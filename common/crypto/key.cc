@@ -28,6 +28,12 @@ bool PublicKey::Verify(std::string_view message, std::string_view signature) con
   return good;
 }
 
+bool PublicKey::operator==(const PublicKey& other) const {
+  const bool equal = EVP_PKEY_eq(handle_->key.get(), other.handle_->key.get()) == 1;
+  ForgetOpenSslErrors();
+  return equal;
+}
+
 std::string PublicKey::ToDer() const {
   const int length = i2d_PUBKEY(handle_->key.get(), nullptr);
   TRB_CHECK(length > 0);

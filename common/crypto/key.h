@@ -21,6 +21,7 @@ class PublicKey {
   bool Verify(std::string_view message, std::string_view signature) const;
   // SubjectPublicKeyInfo in DER: equal keys have equal bytes.
   std::string ToDer() const;
+  bool operator==(const PublicKey& other) const;
   const KeyHandle& handle() const { return *handle_; }
 
  private:
