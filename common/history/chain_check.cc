@@ -1,11 +1,15 @@
 #include "common/history/chain_check.h"
 
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
 #include "common/history/best_round.h"
 #include "common/history/certificate_check.h"
 #include "common/history/contribution_check.h"
+#include "common/history/round_means.h"
 #include "common/update/signed_record.h"
 #include "tributary/v1/plan.pb.h"
 
@@ -45,6 +49,7 @@ Finding ChainCheck::CheckNext(const Record& record, RecordRows* rows) {
     TRB_RETURN_IF_FOUND(CheckModels(*rows->round));
     TRB_RETURN_IF_FOUND(CheckSums(*rows));
     for (const UpdateRow& update : rows->updates) TRB_RETURN_IF_FOUND(CheckUpdate(*rows, update));
+    TRB_RETURN_IF_FOUND(CheckMeans(*rows));  // last: the clients' figures are as they signed them
   }
   MoveOn(record, *rows);
   return kNothing;
@@ -110,6 +115,27 @@ Finding ChainCheck::CheckSums(const RecordRows& rows) const {
     return "it does not count the updates that were accepted";
   if (round.examples() != weights) return "its examples are not the sum of the accepted weights";
   if (round.bytes_up() != up || round.bytes_down() != down) return "its bytes are not the sum of its clients' bytes";
+  return kNothing;
+}
+
+Finding ChainCheck::CheckMeans(const RecordRows& rows) const {
+  const v1::Round& round = rows.round->round;
+  if (round.state() != "committed") return kNothing;
+  std::vector<Reported> reported;
+  for (const ContributionRow& c : rows.contributions) {
+    if (c.state == "accepted")
+      reported.push_back({c.client_name, c.weight, {c.train_loss, c.validation_loss, c.validation_accuracy}});
+  }
+  const RoundMeans means = MeansOf(std::move(reported));
+  const std::pair<const char*, bool> figures[] = {
+      {"train_loss", SameFigure(means.train_loss, round.has_train_loss(), round.train_loss())},
+      {"validation_loss", SameFigure(means.validation_loss, round.has_validation_loss(), round.validation_loss())},
+      {"validation_accuracy",
+       SameFigure(means.validation_accuracy, round.has_validation_accuracy(), round.validation_accuracy())},
+  };
+  for (const auto& [name, fits] : figures) {
+    if (!fits) return absl::StrCat("its ", name, " is not the weighted mean of what its clients reported");
+  }
   return kNothing;
 }
 

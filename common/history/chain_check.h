@@ -1,7 +1,7 @@
 // Walks a run's chain of records and says where it first does not hold: digests, links and signatures of the records,
-// what each round's rows say of the models before and after it, the sums, and for every accepted update who signed
-// what, with which certificate of whom, its receipt, its weight and its figures. Everything is read from the records
-// themselves: the coordinator's `verify` and a data owner's `history check` are this same check.
+// what each round's rows say of the models before and after it, the sums and means, and for every accepted update who
+// signed what, with which certificate of whom, its receipt, its weight and its figures. Everything is read from the
+// records themselves: the coordinator's `verify` and a data owner's `history check` are this same check.
 //
 // What it cannot see: a history that was rewritten and signed anew, and an end that was cut off. Receipts and a
 // remembered record digest show those (receipt_check.h).
@@ -55,6 +55,7 @@ class ChainCheck {
   Finding CheckSealed(const Record& record) const;
   Finding CheckModels(const RoundRow& row) const;
   Finding CheckSums(const RecordRows& rows) const;
+  Finding CheckMeans(const RecordRows& rows) const;
   Finding CheckUpdate(const RecordRows& rows, const UpdateRow& update) const;
   Finding CheckTerms(const Accepted& accepted) const;
   Finding CheckReceipt(const Accepted& accepted) const;

@@ -9,20 +9,16 @@
 namespace tributary::history {
 namespace {
 
-// Both absent, or the same to the bit: the column was written from the message.
-bool Same(const std::optional<double>& column, bool has, double value) {
-  return column.has_value() == has && (!has || *column == value);
-}
-
 Finding CheckMetrics(const ContributionRow& row, const UpdateRow& update) {
   v1::UpdateMetrics m;
   if (!m.ParseFromString(update.metrics)) return absl::StrCat("the metrics", OfClient(update), " cannot be read");
   const std::pair<const char*, bool> columns[] = {
       {"engine", row.engine == m.engine()},
-      {"update_norm", Same(row.update_norm, true, m.update_norm())},
-      {"train_loss", Same(row.train_loss, m.has_train_loss(), m.train_loss())},
-      {"validation_loss", Same(row.validation_loss, m.has_validation_loss(), m.validation_loss())},
-      {"validation_accuracy", Same(row.validation_accuracy, m.has_validation_accuracy(), m.validation_accuracy())},
+      {"update_norm", SameFigure(row.update_norm, true, m.update_norm())},
+      {"train_loss", SameFigure(row.train_loss, m.has_train_loss(), m.train_loss())},
+      {"validation_loss", SameFigure(row.validation_loss, m.has_validation_loss(), m.validation_loss())},
+      {"validation_accuracy",
+       SameFigure(row.validation_accuracy, m.has_validation_accuracy(), m.validation_accuracy())},
       {"validation_examples", row.validation_examples == m.validation_examples()},
       {"queue_ms", row.queue_ms == m.queue_ms()},
       {"download_ms", row.download_ms == m.download_ms()},
@@ -35,6 +31,10 @@ Finding CheckMetrics(const ContributionRow& row, const UpdateRow& update) {
 }
 
 }  // namespace
+
+bool SameFigure(const std::optional<double>& figure, bool has, double value) {
+  return figure.has_value() == has && (!has || *figure == value);
+}
 
 std::string OfClient(const UpdateRow& update) {
   return absl::StrCat(" of client ", EscapeForLog(update.client_id, 64));

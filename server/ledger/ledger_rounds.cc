@@ -174,8 +174,8 @@ absl::Status LedgerStore::BeginEvaluating(const std::string& run, uint64_t round
                               "UPDATE rounds SET state = 'evaluating', model_sha256 = ?3, train_loss = ?4, "
                               "validation_loss = ?5, validation_accuracy = ?6, model_norm = ?7, aggregate_ms = ?8 "
                               "WHERE run_id = ?1 AND round = ?2 AND state = 'aggregating'",
-                              {run, round, result.new_model_sha256, result.train_loss, result.validation_loss,
-                               result.validation_accuracy, result.model_norm, result.aggregate_ms}));
+                              {run, round, result.new_model_sha256, result.means.train_loss, result.means.validation_loss,
+                               result.means.validation_accuracy, result.model_norm, result.aggregate_ms}));
   return transaction->Commit();
 }
 

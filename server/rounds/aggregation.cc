@@ -6,6 +6,8 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/fail_point.h"
@@ -49,36 +51,24 @@ double DifferenceNorm(std::span<const float> a, std::span<const float> b) {
   return std::sqrt(sum);
 }
 
-// Which field of a contribution, when it has it.
-using Reader = std::optional<double> (*)(const v1::Contribution&);
-
-std::optional<double> WeightedMean(const std::vector<const v1::Contribution*>& accepted, Reader value) {
-  double sum = 0, weights = 0;
-  for (const v1::Contribution* row : accepted) {
-    const std::optional<double> v = value(*row);
-    if (!v.has_value()) continue;
-    sum += *v * static_cast<double>(row->weight());
-    weights += static_cast<double>(row->weight());
-  }
-  if (weights == 0) return std::nullopt;
-  return sum / weights;
+history::RoundMeans FiguresOf(const v1::Contribution& c) {
+  history::RoundMeans figures;
+  if (c.has_train_loss()) figures.train_loss = c.train_loss();
+  if (c.has_validation_loss()) figures.validation_loss = c.validation_loss();
+  if (c.has_validation_accuracy()) figures.validation_accuracy = c.validation_accuracy();
+  return figures;
 }
 
 }  // namespace
 
 void FillMeans(const std::vector<v1::Contribution>& rows, RoundResult* result) {
-  const auto accepted = Accepted(rows);
+  std::vector<history::Reported> reported;
   result->examples = 0;
-  for (const v1::Contribution* row : accepted) result->examples += row->weight();
-  result->train_loss = WeightedMean(accepted, [](const v1::Contribution& c) {
-    return c.has_train_loss() ? std::optional<double>(c.train_loss()) : std::nullopt;
-  });
-  result->validation_loss = WeightedMean(accepted, [](const v1::Contribution& c) {
-    return c.has_validation_loss() ? std::optional<double>(c.validation_loss()) : std::nullopt;
-  });
-  result->validation_accuracy = WeightedMean(accepted, [](const v1::Contribution& c) {
-    return c.has_validation_accuracy() ? std::optional<double>(c.validation_accuracy()) : std::nullopt;
-  });
+  for (const v1::Contribution* row : Accepted(rows)) {
+    result->examples += row->weight();
+    reported.push_back({row->client(), row->weight(), FiguresOf(*row)});
+  }
+  result->means = history::MeansOf(std::move(reported));
 }
 
 RoundSum::RoundSum(const RunSpec& spec, storage::BlobStore* blobs) : spec_(spec), blobs_(*blobs) {}

@@ -69,7 +69,7 @@ absl::StatusOr<RoundResult> AggregateRound(const RunSpec& spec, const std::strin
                                            const std::vector<v1::Contribution>& rows, storage::BlobStore* blobs,
                                            const std::function<bool()>& cancelled);
 
-// The example-weighted means over accepted rows that have the value, summed in the order of client names.
+// Examples and means of the accepted rows.
 void FillMeans(const std::vector<v1::Contribution>& rows, RoundResult* result);
 
 }  // namespace tributary::rounds

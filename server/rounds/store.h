@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/history/round_means.h"
 #include "tributary/v1/operator.pb.h"
 #include "tributary/v1/update.pb.h"
 
@@ -88,7 +89,7 @@ struct AcceptResult {
 struct RoundResult {
   std::string new_model_sha256;
   uint64_t examples = 0;
-  std::optional<double> train_loss, validation_loss, validation_accuracy;  // example-weighted means
+  history::RoundMeans means;
   std::optional<double> model_norm;
   uint64_t aggregate_ms = 0;
 };

@@ -194,9 +194,7 @@ uint64_t LedgerFixture::CommitRound(const std::string& run, int clients, double 
   }
   Must(store_->BeginAggregating(run, round, "not_needed", "", 20));
   result.new_model_sha256 = Must(blobs_->Put(absl::StrCat("model ", run, " ", round)));
-  result.train_loss = 0.25;
-  result.validation_loss = 0.5;
-  result.validation_accuracy = 0.75;
+  result.means = {.train_loss = 0.25, .validation_loss = 0.5, .validation_accuracy = 0.75};
   result.model_norm = 1.25;
   result.aggregate_ms = 2;
   Must(store_->BeginEvaluating(run, round, result));

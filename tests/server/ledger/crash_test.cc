@@ -79,6 +79,7 @@ TEST_F(CrashTest, EveryStepIsOnTheDiskWhenItReturns) {
   rounds::RoundResult result;
   result.new_model_sha256 = ledger_.blobs().Put("new model").value();
   result.examples = 7;
+  result.means = {.train_loss = 0.25, .validation_loss = 0.5, .validation_accuracy = 0.75};  // what the client reports
   ASSERT_OK(store().BeginEvaluating(kRun, 1, result));
   ExpectImage("evaluating");
   ASSERT_OK(store().CommitRound(kRun, 1, rounds::RoundEvaluation(), rounds::RoundTimes(), 2));

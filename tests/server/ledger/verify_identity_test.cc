@@ -181,6 +181,25 @@ INSTANTIATE_TEST_SUITE_P(All, SignedColumnTest,
                                            std::pair{"accepted_unix_ms", "accepted_unix_ms + 1"}),
                          [](const auto& tested) { return std::string(tested.param.first); });
 
+class MeanTest : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(MeanTest, IsComputedAgain) {
+  const auto [column, value] = GetParam();
+  LedgerFixture ledger;
+  ledger.CreateRun();
+  ledger.CommitRound(kRun, 3);
+  ledger.Unlock();
+  ASSERT_OK(ledger.database().Run(absl::StrCat("UPDATE rounds SET ", column, " = ", value)));
+  ledger.RewriteRecord(kRun, 1);
+  ExpectFault(ledger, 1, absl::StrCat("its ", column, " is not the weighted mean"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MeanTest,
+                         ::testing::Values(std::pair{"train_loss", "0.2500000000000001"},
+                                           std::pair{"validation_loss", "NULL"},
+                                           std::pair{"validation_accuracy", "0.99"}),
+                         [](const auto& tested) { return std::string(tested.param.first); });
+
 TEST(VerifyFiguresTest, FewerBytesThanTheUpdateHasAreNoUpdate) {
   LedgerFixture ledger;
   ledger.CreateRun();

@@ -94,16 +94,16 @@ TEST_F(AggregationTest, MeansAreWeightedOverWhoeverMeasured) {
   b.set_validation_accuracy(0.5);
   b.set_validation_loss(0.25);
   ASSERT_OK_AND_ASSIGN(const RoundResult result, Aggregate({c, b, a}));
-  EXPECT_DOUBLE_EQ(*result.train_loss, 1.75);
-  EXPECT_DOUBLE_EQ(*result.validation_accuracy, 0.5);
-  EXPECT_DOUBLE_EQ(*result.validation_loss, 0.25);
+  EXPECT_DOUBLE_EQ(*result.means.train_loss, 1.75);
+  EXPECT_DOUBLE_EQ(*result.means.validation_accuracy, 0.5);
+  EXPECT_DOUBLE_EQ(*result.means.validation_loss, 0.25);
 }
 
 TEST_F(AggregationTest, WhatNobodyMeasuredIsAbsent) {
   ASSERT_OK_AND_ASSIGN(const RoundResult result, Aggregate({Row("a", 0, 1)}));
-  EXPECT_FALSE(result.train_loss.has_value());
-  EXPECT_FALSE(result.validation_loss.has_value());
-  EXPECT_FALSE(result.validation_accuracy.has_value());
+  EXPECT_FALSE(result.means.train_loss.has_value());
+  EXPECT_FALSE(result.means.validation_loss.has_value());
+  EXPECT_FALSE(result.means.validation_accuracy.has_value());
 }
 
 TEST_F(AggregationTest, NoUpdateIsNoModel) {
