@@ -50,12 +50,14 @@ class Crowd final : public LightClient::Listener {
          {"rejected", rejected_},
          {"retries", retries_},
          {"faults", faulty_},
-         {"reconnects", reconnects_}});
+         {"reconnects", reconnects_},
+         {"resumed", resumed_}});
     return connected;
   }
 
-  void OnWelcome(LightClient* client, const v1::Welcome& welcome) override {
+  void OnWelcome(LightClient* client, const v1::Welcome& welcome, bool resumed) override {
     const std::lock_guard<std::mutex> lock(mu_);
+    resumed_ += resumed ? 1 : 0;
     const milliseconds interval(welcome.heartbeat_interval_ms());
     beats_[client] = {interval, Clock::now() + milliseconds(rng_.Below(static_cast<uint64_t>(interval.count())))};
     changed_.notify_all();
@@ -271,7 +273,7 @@ class Crowd final : public LightClient::Listener {
   std::condition_variable changed_;
   Rng rng_;
   const Clock::time_point start_;
-  size_t reconnects_ = 0;
+  size_t reconnects_ = 0, resumed_ = 0;
   int sessions_ = 0;  // begun, whose OnEnded has not come
   uint64_t receipts_ = 0, not_needed_ = 0, rejected_ = 0, retries_ = 0, faulty_ = 0;
   std::map<LightClient*, Beats> beats_;

@@ -6,7 +6,7 @@
 //   {"event":"task","round":R,"clients":N,"first_ms":A,"last_ms":B}   when tasks of a round reached the clients: B - A
 //   apart
 //   {"event":"receipt","client","round","update_sha256"}              one line a receipt
-//   {"event":"ended","receipts":N,"not_needed":N,"rejected":N,"retries":N,"faults":N,"reconnects":N}
+//   {"event":"ended","receipts":N,"not_needed":N,"rejected":N,"retries":N,"faults":N,"reconnects":N,"resumed":N}
 // Threads: Run from one thread.
 #ifndef TRIBUTARY_TESTS_SUPPORT_CROWD_CROWD_H_
 #define TRIBUTARY_TESTS_SUPPORT_CROWD_CROWD_H_

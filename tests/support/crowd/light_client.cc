@@ -61,10 +61,14 @@ class LightClient::Session final : public grpc::ClientBidiReactor<v1::ClientMess
     if (waiting_.size() == 1) StartWrite(&waiting_.front());
   }
   void Cancel() { context_.TryCancel(); }
+  bool Resumed() const {
+    const auto reused = context_.auth_context()->FindPropertyValues(GRPC_SSL_SESSION_REUSED_PROPERTY);
+    return reused.size() == 1 && reused[0] == "true";
+  }
 
   void OnReadDone(bool ok) override {
     if (!ok) return Close();
-    if (incoming_.has_welcome()) client_->listener_->OnWelcome(client_, incoming_.welcome());
+    if (incoming_.has_welcome()) client_->listener_->OnWelcome(client_, incoming_.welcome(), Resumed());
     if (incoming_.has_task()) client_->listener_->OnTask(client_, incoming_.task());
     if (incoming_.has_cancel()) client_->listener_->OnCancel(client_, incoming_.cancel());
     StartRead(&incoming_);
@@ -105,6 +109,7 @@ class LightClient::Session final : public grpc::ClientBidiReactor<v1::ClientMess
 
 LightClient::LightClient(const Members& all, const Member& member, std::string endpoint, Data data, Listener* listener)
     : member_(member), federation_(all.federation), endpoint_(std::move(endpoint)), data_(data), listener_(listener) {
+  sessions_.reset(grpc_ssl_session_cache_create_lru(1));
   credentials_ = grpc::SslCredentials({all.ca_pem, member.key_pem, member.certificate_pem});
   certificate_sha256_ = crypto::Certificate::FromPem(member.certificate_pem)->sha256();
 }
@@ -133,6 +138,8 @@ bool LightClient::Connect(bool fresh) {
     arguments.SetInt("grpc.http2.bdp_probe", 0);
     arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, rpc::kChunkBytes);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    const grpc_arg cache = grpc_ssl_session_cache_create_channel_arg(sessions_.get());
+    arguments.SetPointerWithVtable(cache.key, cache.value.pointer.p, cache.value.pointer.vtable);
     stub_ = v1::FederationService::NewStub(grpc::CreateCustomChannel("dns:///" + endpoint_, credentials_, arguments));
   }
   session_ = new Session(this, stub_);

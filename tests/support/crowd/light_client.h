@@ -7,6 +7,7 @@
 #ifndef TRIBUTARY_TESTS_SUPPORT_CROWD_LIGHT_CLIENT_H_
 #define TRIBUTARY_TESTS_SUPPORT_CROWD_LIGHT_CLIENT_H_
 
+#include <grpc/grpc_security.h>
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
@@ -27,7 +28,8 @@ class LightClient {
   class Listener {
    public:
     virtual ~Listener() = default;
-    virtual void OnWelcome(LightClient* client, const v1::Welcome& welcome) = 0;
+    // `resumed`: on a connection that took up an earlier one's TLS session.
+    virtual void OnWelcome(LightClient* client, const v1::Welcome& welcome, bool resumed) = 0;
     virtual void OnTask(LightClient* client, const v1::TrainTask& task) = 0;
     virtual void OnCancel(LightClient* client, const v1::CancelTask& cancel) = 0;
     virtual void OnEnded(LightClient* client, const grpc::Status& status) = 0;
@@ -73,6 +75,10 @@ class LightClient {
   const std::string federation_, endpoint_;
   const Data data_;
   Listener* const listener_;
+  struct FreeSessions {
+    void operator()(grpc_ssl_session_cache* cache) const { grpc_ssl_session_cache_destroy(cache); }
+  };
+  std::unique_ptr<grpc_ssl_session_cache, FreeSessions> sessions_;  // its own: a TLS session is of one certificate
   std::shared_ptr<grpc::ChannelCredentials> credentials_;
   std::string certificate_sha256_;
   mutable Mutex mu_;
