@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "common/learning/fedavg.h"
 #include "common/nn/kernels/bf16.h"
 #include "common/nn/kernels/kernels.h"
 #include "common/nn/kernels/optimizer_ref.h"
@@ -109,6 +111,31 @@ void AddOptimizers(size_t n, MovingCases* to) {
       check);
 }
 
+// The coordinator's exact average: one update checked and added, chunk by chunk as it comes off the disk. It reads four
+// bytes a parameter and reads and writes two 64-bit limbs.
+void AddAverage(size_t n, MovingCases* to) {
+  const auto v = MakeArrays(n);
+  const auto average = std::make_shared<learning::FedAvg>(n);
+  const auto add = [n, v](learning::FedAvg* sum, uint64_t weight) {
+    constexpr size_t kChunk = size_t{64} << 10;
+    bool ok = sum->Begin(weight).ok();
+    for (size_t at = 0; at < n; at += kChunk)
+      ok &= sum->AddChunk(at, std::span(v->a).subspan(at, std::min(+kChunk, n - at))).ok();
+    return ok && sum->End().ok();
+  };
+  to->Add(
+      absl::StrCat(n, " average"), 9 * static_cast<double>(n), [=] { add(average.get(), 600); },
+      [=] {
+        learning::FedAvg one(n);
+        if (!add(&one, 600) || !add(&one, 5)) return std::string("refused");
+        const auto model = one.Finish(v->b, 1.0);
+        for (size_t i = 0; i < n; ++i) {
+          if ((*model)[i] != v->b[i] + v->a[i]) return absl::StrCat("parameter ", i);
+        }
+        return std::string();
+      });
+}
+
 // bf16 layouts of an image [pixels, channels] or a matrix [rows, n].
 void AddBf16Layouts(size_t rows, size_t n, MovingCases* to) {
   const nn::Bf16Kernels& k = *nn::FindBf16Kernels();
@@ -171,6 +198,8 @@ std::vector<KernelCase> ParameterCases() {
   AddRowKernels(32, 512, &to);                  // a dense layer's batch
   AddOptimizers(16384, &to);                    // a panel of the fused pass
   AddOptimizers(model.parameter_count(), &to);  // a step of its own
+  AddAverage(model.parameter_count(), &to);
+  AddAverage(10'000'000, &to);
   if (nn::FindBf16Kernels() != nullptr) {
     AddBf16Layouts(14 * 14, 32, &to);  // an image
     AddBf16Layouts(3136, 512, &to);    // a dense kernel
