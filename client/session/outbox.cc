@@ -43,7 +43,9 @@ absl::Status Outbox::RemoveStrangers(const std::vector<OutboxEntry>& entries) co
 
 absl::Status Outbox::Put(const OutboxEntry& entry, std::string_view bytes) {
   TRB_RETURN_IF_ERROR(WriteFileDurably(PathOf(entry), bytes, 0600));
-  return ledger_.AddOutbox(entry);
+  const absl::Status added = ledger_.AddOutbox(entry);
+  if (!added.ok()) TRB_RETURN_IF_ERROR(RemoveBytes(entry));  // the next start would sweep them away; a daemon runs on
+  return added;
 }
 
 absl::StatusOr<std::string> Outbox::ReadBytes(const OutboxEntry& entry) const {
