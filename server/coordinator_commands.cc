@@ -22,6 +22,7 @@
 #include "common/base/stop_limit.h"
 #include "common/crypto/secure_random.h"
 #include "common/rpc/grpc_log.h"
+#include "server/ca_commands.h"
 #include "server/identity/federation_init.h"
 #include "server/ledger/backup.h"
 #include "server/ledger/identity_ledger.h"
@@ -39,6 +40,7 @@ struct Arguments {
   std::string head;             // verify
   std::string to, from;         // backup, restore
   bool with_keys = false, dry_run = false;
+  bool leave_behind = false;  // ca
 };
 
 void Say(const std::string& text) { std::fprintf(stdout, "%s\n", text.c_str()); }
@@ -97,6 +99,10 @@ absl::Status Verify(const Arguments& a) {
     return WithFix(absl::DataLossError(fault.what()),
                    "the audit was changed after it was written: restore a backup, or find out who changed it");
   }
+  if (fault.run().empty() && a.head.empty()) {
+    return WithFix(absl::DataLossError(fault.what()),
+                   "what is stored was changed after it was recorded: restore a backup, or find out who changed it");
+  }
   if (fault.run().empty()) {
     return WithFix(absl::DataLossError(fault.what()),
                    "the history here is not the one that the digest was noted of: it was rewritten, or rolled back");
@@ -125,6 +131,8 @@ absl::Status Upgrade(const Arguments& a) {
   return absl::OkStatus();
 }
 
+CaArguments OfCa(const Arguments& a) { return {a.dir, a.format == "json", a.leave_behind}; }
+
 // ---- parsing
 
 CLI::App* Verb(CLI::App* app, Arguments* a, const char* name, const char* what, const char* example) {
@@ -137,6 +145,26 @@ CLI::App* Verb(CLI::App* app, Arguments* a, const char* name, const char* what, 
 }
 
 using Verbs = std::vector<std::pair<CLI::App*, std::function<absl::Status()>>>;
+
+// The steps of replacing the authority, beside a running coordinator.
+Verbs AddCaVerbs(CLI::App* app, Arguments* a) {
+  CLI::App* ca = app->add_subcommand("ca", "Replace the federation's certificate authority, step by step");
+  ca->require_subcommand(1);
+  CLI::App* status = Verb(ca, a, "status", "The authorities, who trusts them, and what to do next",
+                          "tributary-coordinator ca status --dir /var/lib/tributary");
+  CLI::App* stage = Verb(ca, a, "stage", "Make the next authority, for everybody to trust before it issues",
+                         "tributary-coordinator ca stage --dir /var/lib/tributary");
+  CLI::App* activate = Verb(ca, a, "activate", "Let the staged authority issue from now on",
+                            "tributary-coordinator ca activate --dir /var/lib/tributary");
+  CLI::App* retire = Verb(ca, a, "retire", "Refuse the certificates of the authority before, and delete its key",
+                          "tributary-coordinator ca retire --dir /var/lib/tributary");
+  activate->add_flag("--leave-behind", a->leave_behind, "Also when clients have not confirmed the new authority");
+  retire->add_flag("--leave-behind", a->leave_behind, "Also when some still hold certificates of the old authority");
+  return {{status, [a] { return CaStatus(OfCa(*a)); }},
+          {stage, [a] { return CaStage(OfCa(*a)); }},
+          {activate, [a] { return CaActivate(OfCa(*a)); }},
+          {retire, [a] { return CaRetire(OfCa(*a)); }}};
+}
 
 Verbs AddVerbs(CLI::App* app, Arguments* a, const sigset_t* signals) {
   CLI::App* init = Verb(app, a, "init", "Make a federation: authority, certificates, ledger, first operator",
@@ -163,9 +191,12 @@ Verbs AddVerbs(CLI::App* app, Arguments* a, const sigset_t* signals) {
   CLI::App* upgrade = Verb(app, a, "upgrade", "Bring the ledger to this program's schema",
                            "tributary-coordinator upgrade --dir /var/lib/tributary --dry-run");
   upgrade->add_flag("--dry-run", a->dry_run, "Only say what would be done");
-  return {{init, [a] { return Init(*a); }},       {run, [a, signals] { return Run(*a, *signals); }},
-          {verify, [a] { return Verify(*a); }},   {backup, [a] { return Backup(*a); }},
-          {restore, [a] { return Restore(*a); }}, {upgrade, [a] { return Upgrade(*a); }}};
+  Verbs verbs = AddCaVerbs(app, a);
+  const Verbs own = {{init, [a] { return Init(*a); }},       {run, [a, signals] { return Run(*a, *signals); }},
+                     {verify, [a] { return Verify(*a); }},   {backup, [a] { return Backup(*a); }},
+                     {restore, [a] { return Restore(*a); }}, {upgrade, [a] { return Upgrade(*a); }}};
+  verbs.insert(verbs.end(), own.begin(), own.end());
+  return verbs;
 }
 
 int Dispatch(const Verbs& verbs, const Arguments& arguments) {

@@ -102,7 +102,10 @@ absl::StatusOr<absl::Time> Renewer::Due() const {
 
 absl::StatusOr<bool> Renewer::RenewIfDue() {
   TRB_ASSIGN_OR_RETURN(const absl::Time due, Due());
-  if (clock_.Now() < due) return false;
+  return clock_.Now() < due ? absl::StatusOr<bool>(false) : Renew();
+}
+
+absl::StatusOr<bool> Renewer::Renew() {
   TRB_RETURN_IF_ERROR(rpc::RenewCredential(endpoint_, PkiDirectory(directory_), kRenewalTimeout));
   return true;
 }

@@ -40,6 +40,8 @@ class Renewer {
   // the first call on the new one ends the old certificate. Errors as rpc::RenewCredential; try again in a minute or
   // so, except after UNAUTHENTICATED or PERMISSION_DENIED.
   absl::StatusOr<bool> RenewIfDue();
+  // As if it were due. Never false.
+  absl::StatusOr<bool> Renew();
 
  private:
   const std::string directory_, endpoint_;

@@ -1,5 +1,7 @@
 #include "client/session/certificate_renewal.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
 #include "common/base/logging.h"
@@ -9,6 +11,7 @@ namespace tributary::session {
 namespace {
 
 constexpr absl::Duration kPauseAfterFailure = absl::Minutes(1);
+constexpr absl::Duration kReissueGrace = absl::Seconds(10);
 constexpr absl::Duration kPauseWithWrongClock = absl::Hours(1);
 
 std::string Text(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
@@ -28,8 +31,19 @@ bool CertificateRenewal::IsPausing() {
   return clock_.Monotonic() < not_before_;
 }
 
+void CertificateRenewal::ReissueAfter(absl::Duration d) {
+  const MutexLock lock(&mu_);
+  reissue_at_ = d == absl::InfiniteDuration() ? d : std::min(reissue_at_, clock_.Monotonic() + d);
+}
+
+absl::Duration CertificateRenewal::reissue_at() {
+  const MutexLock lock(&mu_);
+  return reissue_at_;
+}
+
 bool CertificateRenewal::Wanted(bool idle) {
   if (IsPausing()) return false;
+  if (clock_.Monotonic() >= reissue_at() + (idle ? absl::ZeroDuration() : kReissueGrace)) return true;
   const auto credential = crypto::CredentialDirectory(client::PkiDirectory(directory_)).Load();
   if (!credential.ok()) return false;
   const crypto::Certificate& c = credential->certificate;
@@ -39,9 +53,11 @@ bool CertificateRenewal::Wanted(bool idle) {
 
 absl::StatusOr<bool> CertificateRenewal::Renew() {
   if (IsPausing()) return false;
-  absl::StatusOr<bool> renewed = renewer_.RenewIfDue();
+  const bool reissue = clock_.Monotonic() >= reissue_at();
+  absl::StatusOr<bool> renewed = reissue ? renewer_.Renew() : renewer_.RenewIfDue();
   if (!renewed.ok()) PauseFor(kPauseAfterFailure);
   if (!renewed.ok() || !*renewed) return renewed;
+  ReissueAfter(absl::InfiniteDuration());  // the next welcome says whether there is still a need
   const auto credential = crypto::CredentialDirectory(client::PkiDirectory(directory_)).Load();
   if (credential.ok() && clock_.Now() >= crypto::RenewalDue(credential->certificate)) {
     PauseFor(kPauseWithWrongClock);

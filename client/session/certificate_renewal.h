@@ -1,7 +1,7 @@
 // When a running daemon should renew its certificate: when it is due and nothing is held, or, when something always is,
-// once a tenth of its life is left. After a failure not again for a minute; after a renewal that leaves it due by this
-// machine's clock, which is wrong then, not for an hour.
-// Threads: every method is safe from any thread.
+// once a tenth of its life is left. Sooner when it was asked to (ReissueAfter): then ten seconds later when something
+// is held. After a failure not again for a minute; after a renewal that leaves it due by this machine's clock, which is
+// wrong then, not for an hour. Threads: every method is safe from any thread.
 #ifndef TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
 #define TRIBUTARY_CLIENT_SESSION_CERTIFICATE_RENEWAL_H_
 
@@ -22,16 +22,22 @@ class CertificateRenewal final : public Renewal {
 
   bool Wanted(bool idle) override;
   absl::StatusOr<bool> Renew() override;
+  // The authority that issues is another than the certificate's: renew after this time from now, or as it was asked
+  // before when that is sooner. Infinite: there is no need.
+  void ReissueAfter(absl::Duration d) TRB_EXCLUDES(mu_);
 
  private:
   void PauseFor(absl::Duration d) TRB_EXCLUDES(mu_);
   bool IsPausing() TRB_EXCLUDES(mu_);
+  // Monotonic; infinite when nobody asked.
+  absl::Duration reissue_at() TRB_EXCLUDES(mu_);
 
   const std::string directory_;
   client::Renewer renewer_;
   const Clock& clock_;
   Mutex mu_;
   absl::Duration not_before_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
+  absl::Duration reissue_at_ TRB_GUARDED_BY(mu_) = absl::InfiniteDuration();
 };
 
 // Empty while `now` is within the certificate's time; else both, in words: "this machine's clock says ..., this

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/identity/identity.h"
+#include "client/session/authority_follower.h"
 #include "client/session/certificate_renewal.h"
 #include "client/session/grpc_link.h"
 #include "client/session/session_loop.h"
@@ -56,7 +57,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Options options) {
 absl::Status Daemon::OpenIdentity() {
   TRB_ASSIGN_OR_RETURN(identity_, client::LoadIdentity(options_.directory));
   TRB_ASSIGN_OR_RETURN(const crypto::Credential credential, credentials_.Load());
-  ca_ = std::make_unique<crypto::Certificate>(credential.ca);
+  trust_ = std::make_unique<crypto::CurrentTrust>(credential.trust);
   return CheckNotExpired(credential.certificate, options_.clock->Now());
 }
 
@@ -100,15 +101,16 @@ absl::Status Daemon::Run(std::stop_token stop) {
   const rpc::ClockWatch clock_watch(clock);
   const SignerSource signer = [this] { return CurrentSigner(); };
   const int threads = policy_.threads > 0 ? policy_.threads : nn::DefaultThreads();
-  TaskIntake intake({ledger_.get(), data_.get(), &policy_, ca_.get(), clock, threads, MemoryLimitBytes()});
+  TaskIntake intake({ledger_.get(), data_.get(), &policy_, trust_.get(), clock, threads, MemoryLimitBytes()});
   CertificateRenewal renewal(options_.directory, identity_.main_endpoint, clock);
+  AuthorityFollower authorities(options_.directory, trust_.get(), &renewal, clock);
   std::function<void()> announce;  // set before the trainer runs
   Trainer trainer({.board = board_.get(),
                    .link = link_.get(),
                    .cache = cache_.get(),
                    .data = data_.get(),
                    .outbox = outbox_.get(),
-                   .ca = ca_.get(),
+                   .trust = trust_.get(),
                    .clock = clock,
                    .signer = signer,
                    .threads = threads,
@@ -121,6 +123,7 @@ absl::Status Daemon::Run(std::stop_token stop) {
   parts.ledger = ledger_.get();
   parts.clock = clock;
   parts.renewal = &renewal;
+  parts.authorities = &authorities;
   parts.facts = [this] { return Facts(); };
   parts.clock_fault = [this] { return ClockFault(); };
   parts.version = TRIBUTARY_VERSION;

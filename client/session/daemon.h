@@ -61,7 +61,7 @@ class Daemon {
   crypto::CredentialCache credentials_;
   std::unique_ptr<DirectoryLock> lock_;
   rpc::LocalIdentity identity_;
-  std::unique_ptr<crypto::Certificate> ca_;
+  std::unique_ptr<crypto::CurrentTrust> trust_;
   ClientSettings settings_;
   policy::Policy policy_;
   std::unique_ptr<ClientLedger> ledger_;

@@ -160,15 +160,17 @@ void SessionLoop::Lost(const End& end, std::stop_token stop) {
   const absl::Duration pause = std::max(backoff_.Next(), end.pace);
   Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
       {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
-  SayIfClockIsWrong();
+  SayWhyPerhaps();
   Pause(pause, stop);
   if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
     Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
 }
 
-void SessionLoop::SayIfClockIsWrong() const {
+void SessionLoop::SayWhyPerhaps() const {
   if (const std::string fault = parts_.clock_fault ? parts_.clock_fault() : ""; !fault.empty())
     Log(LogLevel::kError, "clock_is_wrong", {{"why", fault}});
+  if (const std::string fault = parts_.authorities != nullptr ? parts_.authorities->Fault() : ""; !fault.empty())
+    Log(LogLevel::kWarning, "certificate_is_old", {{"why", fault}});
 }
 
 void SessionLoop::Reannounce() {
@@ -186,7 +188,7 @@ absl::Status SessionLoop::RenewNow() {
     return Explain(renewed.status());
   if (!renewed.ok()) {
     Log(LogLevel::kWarning, "renewal_failed", {{"why", renewed.status().ToString()}});
-    SayIfClockIsWrong();
+    SayWhyPerhaps();
     return absl::OkStatus();
   }
   if (!*renewed) return absl::OkStatus();
@@ -226,6 +228,7 @@ SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
       });
   end.fatal = parts_.board->Online(*welcome, [sender](v1::ClientMessage m) { sender->Push(std::move(m)); });
   if (parts_.on_open) parts_.on_open(*welcome);
+  if (welcome->has_authorities()) TakeAuthorities(welcome->authorities(), sender.get());
   if (end.fatal.ok()) ReadAll(session.get(), sender.get(), &end);
   parts_.board->Offline();
   session->Cancel();
@@ -242,6 +245,8 @@ absl::StatusOr<v1::ClientMessage> SessionLoop::MakeHello(const v1::DatasetFacts&
   hello.set_engine(parts_.engine);
   *hello.mutable_dataset() = facts;
   for (v1::HeldTask& held : parts_.board->Held()) *hello.add_held() = std::move(held);
+  if (parts_.authorities != nullptr)
+    for (const std::string& sha256 : parts_.authorities->Trusted()) hello.add_trusted_authorities(sha256);
   TRB_ASSIGN_OR_RETURN(const std::vector<RunMemory> runs, parts_.ledger->Runs(kMostHeads));
   for (const RunMemory& run : runs) {
     v1::RunHead& head = *hello.add_heads();
@@ -310,9 +315,22 @@ absl::Status SessionLoop::Handle(const v1::CoordinatorMessage& message, SessionS
     case v1::CoordinatorMessage::kPace:
       end->pace = Millis(message.pace().retry_after_ms());
       return absl::OkStatus();
+    case v1::CoordinatorMessage::kAuthorities:
+      TakeAuthorities(message.authorities(), sender);
+      return absl::OkStatus();
     default:
       return absl::OkStatus();  // a second welcome, or a kind of a later version
   }
+}
+
+// The session goes on; calls from here on open a connection that goes by the new list.
+void SessionLoop::TakeAuthorities(const v1::AuthorityList& list, SessionSender* sender) {
+  if (parts_.authorities == nullptr || !parts_.authorities->Take(list)) return;
+  if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
+    Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
+  v1::ClientMessage message;
+  for (const std::string& sha256 : parts_.authorities->Trusted()) message.mutable_trust()->add_authorities(sha256);
+  sender->Push(std::move(message));
 }
 
 absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* sender) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "client/session/backoff.h"
 #include "client/session/client_ledger.h"
@@ -35,6 +36,17 @@ class Renewal {
   virtual absl::StatusOr<bool> Renew() = 0;
 };
 
+// The authorities that this client trusts, seen from the session. On the session's thread.
+class Authorities {
+ public:
+  virtual ~Authorities() = default;
+  virtual std::vector<std::string> Trusted() = 0;  // digests, for hello
+  // What the coordinator says of them. True: another list is trusted from now on, also by new connections.
+  virtual bool Take(const v1::AuthorityList& list) = 0;
+  // Empty, or why the coordinator may not take this client's certificate any more: explains a session that fails.
+  virtual std::string Fault() = 0;
+};
+
 class SessionLoop {
  public:
   // Borrowed; must outlive this.
@@ -44,7 +56,8 @@ class SessionLoop {
     TaskIntake* intake = nullptr;
     ClientLedger* ledger = nullptr;
     const Clock* clock = nullptr;
-    Renewal* renewal = nullptr;  // may be null
+    Renewal* renewal = nullptr;  // may be null, as the next
+    Authorities* authorities = nullptr;
     // For hello, asked before each.
     std::function<absl::StatusOr<v1::DatasetFacts>()> facts;
     // Empty, or what is wrong with this machine's clock, judged by its certificate: it explains why no session opens.
@@ -93,7 +106,8 @@ class SessionLoop {
   absl::Status Final(const absl::Status& status);
   bool ClocksDisagree(const absl::Status& status) const;
   void Lost(const End& end, std::stop_token stop);
-  void SayIfClockIsWrong() const;
+  void TakeAuthorities(const v1::AuthorityList& list, SessionSender* sender);
+  void SayWhyPerhaps() const;
   void Pause(absl::Duration d, std::stop_token stop);
 
   const Parts parts_;

@@ -15,10 +15,12 @@ namespace {
 
 absl::Status Wrong(std::string what) { return absl::InvalidArgumentError(std::move(what)); }
 
-absl::Status CheckReceiptKey(const v1::TrainTask& task, const crypto::Certificate& ca) {
+// A run that began under an authority which is retired now keeps its receipt key, and the certificate of it.
+absl::Status CheckReceiptKey(const v1::TrainTask& task, const crypto::TrustList& trust) {
   const absl::StatusOr<crypto::Certificate> key = crypto::Certificate::FromPem(task.receipt_certificate_pem());
   if (!key.ok()) return Wrong(absl::StrCat("the receipt certificate cannot be read: ", key.status().message()));
-  if (!key->IssuedBy(ca)) return Wrong("the receipt certificate is not signed by the federation's CA");
+  if (trust.IssuerOf(*key) == nullptr && !trust.IsOfThePast(*key))
+    return Wrong("the receipt certificate is not signed by the federation's CA");
   return absl::OkStatus();
 }
 
@@ -47,7 +49,7 @@ bool SameUpdate(const v1::UpdateRecord& accepted, const v1::UpdateRecord& own) {
 
 }  // namespace
 
-absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Certificate& ca) {
+absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::TrustList& trust) {
   TRB_RETURN_IF_ERROR(wire::Check(task));
   if (crypto::Sha256Hex(task.plan()) != task.plan_sha256()) return Wrong("the plan does not fit its digest");
   ParsedTask parsed;
@@ -57,7 +59,7 @@ absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Ce
   TRB_RETURN_IF_ERROR(CheckSizes(task, parsed.model));
   const absl::Status precision = learning::ResolvePrecision(parsed.plan.train().precision()).status();
   if (!precision.ok()) return Wrong(std::string(precision.message()));
-  TRB_RETURN_IF_ERROR(CheckReceiptKey(task, ca));
+  TRB_RETURN_IF_ERROR(CheckReceiptKey(task, trust));
   return parsed;
 }
 

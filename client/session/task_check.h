@@ -8,7 +8,7 @@
 #include "client/policy/policy.h"
 #include "client/session/history_check.h"
 #include "common/base/status.h"
-#include "common/crypto/certificate.h"
+#include "common/crypto/trust_list.h"
 #include "common/nn/model_description.h"
 #include "tributary/v1/federation.pb.h"
 #include "tributary/v1/plan.pb.h"
@@ -25,7 +25,7 @@ struct ParsedTask {
 // Every field fits its rule (common/wire/rules.h), the plan is the one that its digest names, the model is made of
 // known layers, sizes agree, the receipt key is certified by the federation's CA. INVALID_ARGUMENT says what is wrong
 // (declined as `unsupported`).
-absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::Certificate& ca);
+absl::StatusOr<ParsedTask> ParseTask(const v1::TrainTask& task, const crypto::TrustList& trust);
 
 // The model counts as a preset only when its layers, input and loss are that preset's; class names and input scaling
 // are the run's own.

@@ -87,7 +87,7 @@ absl::StatusOr<Refusal> TaskIntake::CheckTerms(const v1::TrainTask& task, const 
 absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& task) {
   const int64_t now = parts_.clock->NowUnixMillis();
   // What cannot be understood is not remembered: its fields may be anything.
-  const absl::StatusOr<ParsedTask> parsed = ParseTask(task, *parts_.ca);
+  const absl::StatusOr<ParsedTask> parsed = ParseTask(task, *parts_.trust->Get());
   if (!parsed.ok()) return Declined({"unsupported", std::string(parsed.status().message())});
   TRB_ASSIGN_OR_RETURN(const Refusal past, CheckPast(task));
   if (past.refused()) return RefuseHistory(task, past);

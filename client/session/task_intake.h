@@ -16,7 +16,7 @@
 #include "client/session/task_check.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
-#include "common/crypto/certificate.h"
+#include "common/crypto/trust_list.h"
 #include "tributary/v1/federation.pb.h"
 
 namespace tributary::session {
@@ -28,7 +28,7 @@ class TaskIntake {
     ClientLedger* ledger = nullptr;
     const DataHolder* data = nullptr;
     const policy::Policy* policy = nullptr;
-    const crypto::Certificate* ca = nullptr;
+    const crypto::CurrentTrust* trust = nullptr;
     const Clock* clock = nullptr;
     int threads = 1;                                               // that train
     uint64_t memory_bytes = std::numeric_limits<uint64_t>::max();  // that this process may use

@@ -109,7 +109,7 @@ absl::StatusOr<Trainer::Model> Trainer::FetchModel(const TrainJob& job) {
 }
 
 absl::StatusOr<learning::LocalResult> Trainer::TrainOn(const TrainJob& job, std::string model_bytes) {
-  TRB_ASSIGN_OR_RETURN(const ParsedTask parsed, ParseTask(job.task, *parts_.ca));
+  TRB_ASSIGN_OR_RETURN(const ParsedTask parsed, ParseTask(job.task, *parts_.trust->Get()));
   TRB_RETURN_IF_ERROR(OnceThereIsRoom(job, [&] { return parts_.board->Begins(job.task.task_id()); }));
   TRB_ASSIGN_OR_RETURN(const data::Dataset* const data, parts_.data->ForModel(parsed.model));
   TRB_ASSIGN_OR_RETURN(const std::vector<float> base,

@@ -15,8 +15,8 @@
 #include "client/session/task_board.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
-#include "common/crypto/certificate.h"
 #include "common/crypto/key.h"
+#include "common/crypto/trust_list.h"
 #include "common/learning/local_trainer.h"
 
 namespace tributary::session {
@@ -41,7 +41,7 @@ class Trainer {
     ModelCache* cache = nullptr;
     DataHolder* data = nullptr;
     Outbox* outbox = nullptr;
-    const crypto::Certificate* ca = nullptr;
+    const crypto::CurrentTrust* trust = nullptr;
     const Clock* clock = nullptr;
     SignerSource signer;
     int threads = 1;

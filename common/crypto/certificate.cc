@@ -110,6 +110,20 @@ absl::StatusOr<Certificate> Certificate::FromPem(std::string_view pem) {
   return certificate;
 }
 
+absl::StatusOr<std::vector<Certificate>> Certificate::AllFromPem(std::string_view pem, size_t most) {
+  constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
+  std::vector<Certificate> out;
+  for (size_t at = pem.find(kBegin); at != std::string_view::npos;) {
+    const size_t next = pem.find(kBegin, at + kBegin.size());
+    if (out.size() == most)
+      return absl::InvalidArgumentError(absl::StrCat("there are more than ", most, " certificates"));
+    TRB_ASSIGN_OR_RETURN(Certificate one, FromPem(pem.substr(at, next - at)));
+    out.push_back(std::move(one));
+    at = next;
+  }
+  return out;
+}
+
 absl::StatusOr<Certificate> Certificate::FromDer(std::string_view der) {
   const auto* cursor = reinterpret_cast<const unsigned char*>(der.data());
   X509Ptr x509(der.size() > kMaxCertificatePemBytes ? nullptr

@@ -23,6 +23,9 @@ class Certificate {
  public:
   // The first certificate of `pem`, at most kMaxCertificatePemBytes, with a P-256 key. INVALID_ARGUMENT otherwise.
   static absl::StatusOr<Certificate> FromPem(std::string_view pem);
+  // All certificates of `pem`, in their order; text around them is passed over. INVALID_ARGUMENT: more than `most`, or
+  // one that FromPem does not take.
+  static absl::StatusOr<std::vector<Certificate>> AllFromPem(std::string_view pem, size_t most);
   static absl::StatusOr<Certificate> FromDer(std::string_view der);
   static absl::StatusOr<Certificate> Load(const std::string& path);
 

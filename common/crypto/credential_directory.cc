@@ -20,6 +20,7 @@ namespace tributary::crypto {
 namespace {
 
 constexpr size_t kVersionsKept = 2;
+constexpr uint64_t kMaxBundleBytes = kMaxAuthorities * kMaxCertificatePemBytes;
 
 // Newest first. Whatever is not a number is not ours and is left alone.
 std::vector<uint64_t> Versions(const std::string& directory) {
@@ -36,8 +37,22 @@ std::vector<uint64_t> Versions(const std::string& directory) {
 absl::Status WriteVersion(const std::string& directory, const Credential& credential) {
   TRB_RETURN_IF_ERROR(MakeDirectories(directory, 0700));
   TRB_RETURN_IF_ERROR(credential.key.Store(directory + "/key.pem"));
-  TRB_RETURN_IF_ERROR(WriteFileDurably(directory + "/certificate.pem", credential.certificate.pem()));
-  return WriteFileDurably(directory + "/ca.pem", credential.ca.pem());
+  std::string shown = credential.certificate.pem();
+  for (const Certificate& more : credential.chain) shown += more.pem();
+  TRB_RETURN_IF_ERROR(WriteFileDurably(directory + "/certificate.pem", shown));
+  TRB_RETURN_IF_ERROR(WriteFileDurably(directory + "/ca.pem", credential.trust.TrustedPem()));
+  const std::string past = credential.trust.PastPem(), path = directory + "/past.pem";
+  return past.empty() ? RemoveFile(path) : WriteFileDurably(path, past);
+}
+
+absl::StatusOr<TrustList> ReadTrust(const std::string& trusted_path, const std::string& past_path) {
+  TRB_ASSIGN_OR_RETURN(const std::string trusted, ReadFile(trusted_path, kMaxBundleBytes));
+  auto past = ReadFile(past_path, kMaxBundleBytes);
+  if (absl::IsNotFound(past.status())) past = "";
+  TRB_RETURN_IF_ERROR(past.status());
+  auto list = TrustList::FromPem(trusted, *past);
+  if (!list.ok()) return Annotate(list.status(), trusted_path);
+  return list;
 }
 
 // rename() replaces the link in one step; symlink() cannot.
@@ -57,7 +72,7 @@ absl::Status SwapLink(const std::string& root, const std::string& target) {
 absl::Status CheckBelongTogether(const Credential& credential) {
   if (!credential.certificate.Certifies(credential.key))
     return absl::InvalidArgumentError("the certificate is not for this key");
-  if (!credential.certificate.IssuedBy(credential.ca))
+  if (credential.trust.IssuerOf(credential.certificate) == nullptr)
     return absl::InvalidArgumentError("the certificate is not signed by this CA");
   return absl::OkStatus();
 }
@@ -66,9 +81,12 @@ absl::Status CheckBelongTogether(const Credential& credential) {
 
 absl::StatusOr<Credential> CredentialDirectory::Load() const {
   TRB_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Load(key_path()));
-  TRB_ASSIGN_OR_RETURN(Certificate certificate, Certificate::Load(certificate_path()));
-  TRB_ASSIGN_OR_RETURN(Certificate ca, Certificate::Load(ca_path()));
-  Credential out{std::move(key), std::move(certificate), std::move(ca)};
+  TRB_ASSIGN_OR_RETURN(const std::string pem, ReadFile(certificate_path(), kMaxBundleBytes));
+  auto shown = Certificate::AllFromPem(pem, kMaxAuthorities);
+  if (shown.ok() && shown->empty()) shown = absl::InvalidArgumentError("there is no certificate");
+  if (!shown.ok()) return Annotate(shown.status(), certificate_path());
+  TRB_ASSIGN_OR_RETURN(TrustList trust, LoadTrust());
+  Credential out{std::move(key), shown->front(), std::move(trust), {shown->begin() + 1, shown->end()}};
   TRB_RETURN_IF_ERROR(Annotate(CheckBelongTogether(out), root_));
   return out;
 }
@@ -80,6 +98,8 @@ absl::StatusOr<std::string> CredentialDirectory::InstalledVersion() const {
   if (error) return ErrnoToStatus(error.value(), absl::StrCat("read ", link));
   return target.string();
 }
+
+absl::StatusOr<TrustList> CredentialDirectory::LoadTrust() const { return ReadTrust(ca_path(), past_path()); }
 
 absl::Status CredentialDirectory::Install(const Credential& credential) {
   TRB_RETURN_IF_ERROR(Annotate(CheckBelongTogether(credential), root_));
@@ -123,11 +143,19 @@ absl::StatusOr<PendingRequest> CredentialDirectory::PreparePending() {
   return PendingRequest{std::move(key), std::move(request)};
 }
 
-absl::Status CredentialDirectory::InstallPending(const Certificate& certificate, const Certificate& ca) {
+absl::Status CredentialDirectory::InstallPending(const Certificate& certificate, const TrustList& trust) {
   auto key = PrivateKey::Load(root_ + "/pending/key.pem");
   if (absl::IsNotFound(key.status())) return absl::FailedPreconditionError(absl::StrCat(root_, ": no key is pending"));
   TRB_RETURN_IF_ERROR(key.status());
-  return Install(Credential{*std::move(key), certificate, ca});
+  return Install(Credential{*std::move(key), certificate, trust, {}});
+}
+
+absl::StatusOr<bool> CredentialDirectory::InstallTrust(const TrustList& trust) {
+  TRB_ASSIGN_OR_RETURN(Credential credential, Load());
+  if (credential.trust == trust) return false;
+  credential.trust = trust;
+  TRB_RETURN_IF_ERROR(Install(credential));
+  return true;
 }
 
 absl::Status CredentialDirectory::DropPending() {

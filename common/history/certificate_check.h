@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "common/crypto/certificate.h"
 #include "common/crypto/certificate_issuer.h"
@@ -17,9 +18,9 @@ struct CertificateDuty {
   int64_t at_unix_ms = 0;
 };
 
-// What is wrong, to be read after the certificate's name: "was not issued by the federation's authority". Empty when
-// nothing is.
-std::string FaultOf(const crypto::Certificate& certificate, const crypto::Certificate& authority,
+// `authorities`: any of these may have issued it. What is wrong, to be read after the certificate's name: "was not
+// issued by the federation's authority". Empty when nothing is.
+std::string FaultOf(const crypto::Certificate& certificate, const std::vector<crypto::Certificate>& authorities,
                     const CertificateDuty& duty);
 
 }  // namespace tributary::history

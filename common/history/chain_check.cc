@@ -71,9 +71,10 @@ Finding ChainCheck::CheckGenesis(const GenesisRow& row) {
   if (!receipts.ok()) return "the run's receipt certificate cannot be read";
   const std::string uri = absl::StrCat("spiffe://", row.federation, "/receipts");
   const std::string fault =
-      FaultOf(*receipts, *authority, {crypto::CertificateUse::kReceipt, uri, row.created_unix_ms});
+      FaultOf(*receipts, {*authority}, {crypto::CertificateUse::kReceipt, uri, row.created_unix_ms});
   if (!fault.empty()) return absl::StrCat("the run's receipt certificate ", fault);
   authority_ = *std::move(authority);
+  kin_ = {*authority_};
   receipts_ = *std::move(receipts);
   return kNothing;
 }
@@ -139,7 +140,7 @@ Finding ChainCheck::CheckMeans(const RecordRows& rows) const {
   return kNothing;
 }
 
-Finding ChainCheck::CheckUpdate(const RecordRows& rows, const UpdateRow& update) const {
+Finding ChainCheck::CheckUpdate(const RecordRows& rows, const UpdateRow& update) {
   v1::UpdateRecord record;
   if (!record.ParseFromString(update.record))
     return absl::StrCat("the signed record", OfClient(update), " cannot be read");
@@ -183,7 +184,7 @@ Finding ChainCheck::CheckReceipt(const Accepted& a) const {
   return kNothing;
 }
 
-Finding ChainCheck::CheckClientSignature(const Accepted& a) const {
+Finding ChainCheck::CheckClientSignature(const Accepted& a) {
   const UpdateRow& update = a.update;
   TRB_ASSIGN_OR_RETURN(const std::string pem, certificates_.client(update.certificate_sha256, update.client_id));
   if (pem.empty()) return absl::StrCat("the certificate", OfClient(update), " is not in the ", certificates_.place);
@@ -191,8 +192,13 @@ Finding ChainCheck::CheckClientSignature(const Accepted& a) const {
   if (!certificate.ok() || certificate->sha256() != update.certificate_sha256 || certificate->pem() != pem)
     return absl::StrCat("the certificate", OfClient(update), " does not fit its digest");
   const std::string uri = absl::StrCat("spiffe://", genesis_.federation, "/client/", update.client_id);
-  const std::string fault =
-      FaultOf(*certificate, *authority_, {crypto::CertificateUse::kPeer, uri, a.row.accepted_unix_ms});
+  const CertificateDuty duty{crypto::CertificateUse::kPeer, uri, a.row.accepted_unix_ms};
+  std::string fault = FaultOf(*certificate, kin_, duty);
+  if (!fault.empty() && certificates_.links) {
+    TRB_ASSIGN_OR_RETURN(const std::vector<AuthorityLink> links, certificates_.links());
+    kin_ = KinOf(*authority_, links);
+    fault = FaultOf(*certificate, kin_, duty);
+  }
   if (!fault.empty()) return absl::StrCat("the certificate", OfClient(update), " ", fault);
   if (!certificate->public_key().Verify(update::CanonicalBytes(a.record), update.signature))
     return absl::StrCat("the update", OfClient(update), " is not signed by its client");

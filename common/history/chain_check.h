@@ -14,9 +14,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/crypto/certificate.h"
 #include "common/history/finding.h"
+#include "common/history/kin.h"
 #include "common/history/record_body.h"
 #include "common/history/record_rows.h"
 
@@ -30,6 +32,9 @@ class ChainCheck {
     std::string place;  // where was looked, for findings: "ledger"
     std::function<absl::StatusOr<std::string>(const std::string& sha256)> authority;
     std::function<absl::StatusOr<std::string>(const std::string& sha256, const std::string& client_id)> client;
+    // What links the run's authority to others of its federation; may be empty. Asked when a client's certificate is of
+    // none that is known yet.
+    std::function<absl::StatusOr<std::vector<AuthorityLink>>()> links;
   };
   explicit ChainCheck(Certificates certificates) : certificates_(std::move(certificates)), head_(kNoRecord) {}
 
@@ -56,10 +61,10 @@ class ChainCheck {
   Finding CheckModels(const RoundRow& row) const;
   Finding CheckSums(const RecordRows& rows) const;
   Finding CheckMeans(const RecordRows& rows) const;
-  Finding CheckUpdate(const RecordRows& rows, const UpdateRow& update) const;
+  Finding CheckUpdate(const RecordRows& rows, const UpdateRow& update);
   Finding CheckTerms(const Accepted& accepted) const;
   Finding CheckReceipt(const Accepted& accepted) const;
-  Finding CheckClientSignature(const Accepted& accepted) const;
+  Finding CheckClientSignature(const Accepted& accepted);
   void MoveOn(const Record& record, const RecordRows& rows);
 
   const Certificates certificates_;
@@ -67,6 +72,7 @@ class ChainCheck {
   GenesisRow genesis_;
   uint64_t max_weight_ = 0;  // of the plan
   std::optional<crypto::Certificate> authority_, receipts_;
+  std::vector<crypto::Certificate> kin_;  // of authority_, itself first
   std::string head_, model_;
   uint64_t rounds_committed_ = 0, abandoned_in_a_row_ = 0, updates_checked_ = 0;
   std::optional<v1::Round> best_;

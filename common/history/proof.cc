@@ -52,8 +52,15 @@ absl::Status ReadRecordPayload(std::string_view payload, ProofReader::Entry* out
   return whole ? absl::OkStatus() : Damaged("a record does not follow the layout");
 }
 
+absl::Status ReadAuthorityPayload(std::string_view payload, ProofReader::Entry* out) {
+  Fields fields(payload);
+  const bool whole = fields.Field(&out->certificate_der) && fields.Field(&out->cross_der) && fields.done();
+  return whole ? absl::OkStatus() : Damaged("an authority's entry does not follow the layout");
+}
+
 uint64_t MostBytes(char kind) {
   if (kind == 'a' || kind == 'c') return ProofReader::kMaxCertificateBytes;
+  if (kind == 'x') return 2 * ProofReader::kMaxCertificateBytes + 16;
   if (kind == 'r') return ProofReader::kMaxRecordBytes;
   return kind == 'e' ? kDigestBytes : 0;
 }
@@ -70,6 +77,13 @@ std::string ProofWriter::Entry(char kind, std::string_view payload) {
 std::string ProofWriter::Begin(const crypto::Certificate& authority) {
   hash_.Update(kMagic);
   return std::string(kMagic) + Entry('a', authority.ToDer());
+}
+
+std::string ProofWriter::AddAuthority(const AuthorityLink& link) {
+  std::string payload;
+  AppendLengthPrefixed(&payload, link.authority.ToDer());
+  AppendLengthPrefixed(&payload, link.cross.ToDer());
+  return Entry('x', payload);
 }
 
 std::string ProofWriter::AddClient(const crypto::Certificate& certificate) { return Entry('c', certificate.ToDer()); }
@@ -142,6 +156,8 @@ absl::StatusOr<ProofReader::Entry> ProofReader::Next() {
     TRB_RETURN_IF_ERROR(CheckEnd(before, payload));
   } else if (entry.kind == 'r') {
     TRB_RETURN_IF_ERROR(ReadRecordPayload(payload, &entry));
+  } else if (entry.kind == 'x') {
+    TRB_RETURN_IF_ERROR(ReadAuthorityPayload(payload, &entry));
   } else {
     entry.certificate_der = std::move(payload);
   }

@@ -4,7 +4,9 @@
 //
 //   file    = "tributary-proof/v1\n" entry* end
 //   entry   = kind (1 byte) length (8 bytes) payload
-//     'a'     the CA certificate, DER: one, first
+//     'a'     the certificate of the CA that the run's genesis names, DER: one, first
+//     'x'     another CA of the federation, and one's word for it: field(its certificate, DER) field(its name and key,
+//             certified by the CA of 'a' or of an 'x' before, DER); after 'a', before the first record; may be absent
 //     'c'     a client's certificate, DER: before the first record that needs it
 //     'r'     a record: round (8 bytes) field(previous_record_sha256) field(body_sha256) field(record_sha256)
 //             field(signature) field(body); field as in record_body.h; rounds 0, 1, 2, ...
@@ -23,6 +25,7 @@
 #include "common/base/status.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/digest.h"
+#include "common/history/kin.h"
 #include "common/history/record_body.h"
 
 namespace tributary::history {
@@ -31,6 +34,7 @@ namespace tributary::history {
 class ProofWriter {
  public:
   std::string Begin(const crypto::Certificate& authority);
+  std::string AddAuthority(const AuthorityLink& link);
   std::string AddClient(const crypto::Certificate& certificate);
   std::string AddRecord(uint64_t round, const Record& record);
   std::string End();
@@ -57,6 +61,7 @@ class ProofReader {
   struct Entry {
     char kind = 'e';  // as above; 'e': the file is whole and has ended
     std::string certificate_der;
+    std::string cross_der;  // of 'x'
     uint64_t round = 0;
     Record record;
   };

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/history/chain_check.h"
 #include "common/history/proof.h"
 
@@ -11,8 +12,8 @@ namespace {
 
 class ProofCheck {
  public:
-  ProofCheck(std::string authority_sha256, const std::set<std::string>& wanted)
-      : pinned_(std::move(authority_sha256)), wanted_(wanted), chain_(Sources()) {}
+  ProofCheck(const std::set<std::string>& pinned, const std::set<std::string>& wanted)
+      : pinned_(pinned), wanted_(wanted), chain_(Sources()) {}
 
   // The first finding; out().fault_round says where.
   Finding Check(ProofReader* reader) {
@@ -56,6 +57,7 @@ class ProofCheck {
     sources.authority = find;
     // Whom it names is read from the certificate itself.
     sources.client = [find](const std::string& sha256, const std::string&) { return find(sha256); };
+    sources.links = [this] { return links_; };
     return sources;
   }
 
@@ -63,17 +65,41 @@ class ProofCheck {
     if ((entry.kind == 'a') != known_.empty()) return "the authority's certificate is one, and comes first";
     const auto certificate = crypto::Certificate::FromDer(entry.certificate_der);
     if (!certificate.ok()) return "a certificate cannot be read";
+    if (entry.kind == 'x') return TakeAuthority(*certificate, entry.cross_der);
     known_[certificate->sha256()] = certificate->pem();
     if (entry.kind != 'a') return kNothing;
+    root_ = *certificate;
     out_.authority_sha256 = certificate->sha256();
-    if (!pinned_.empty() && pinned_ != certificate->sha256())
-      return absl::StrCat("it is of another federation: its CA certificate is ", certificate->sha256(), ", yours is ",
-                          pinned_);
     return kNothing;
   }
 
+  // Each is vouched for by one that came before: nobody can add one on his own.
+  Finding TakeAuthority(const crypto::Certificate& authority, const std::string& cross_der) {
+    if (chain_.next() > 0) return "an authority's certificate comes after the first record";
+    if (links_.size() == kMaxLinks) return "it has too many authorities";
+    const auto cross = crypto::Certificate::FromDer(cross_der);
+    if (!cross.ok()) return "a certificate cannot be read";
+    links_.push_back({authority, *cross});
+    if (Leading(*root_, links_).size() == links_.size()) return kNothing;
+    return absl::StrCat("none of its authorities vouches for the authority ", authority.sha256());
+  }
+
+  // Before the first record: all authorities are there.
+  Finding CheckPins() {
+    out_.authorities = {root_->sha256()};
+    for (const AuthorityLink& link : links_)
+      for (const crypto::Certificate& reached : KinOf(link.authority, links_))
+        if (reached.sha256() == root_->sha256()) out_.authorities.insert(link.authority.sha256());
+    if (pinned_.empty()) return kNothing;
+    for (const std::string& sha256 : pinned_)
+      if (out_.authorities.contains(sha256)) return kNothing;
+    return absl::StrCat("it is of another federation: its CA certificate is ", root_->sha256(), ", yours is ",
+                        absl::StrJoin(pinned_, ", "));
+  }
+
   Finding TakeRecord(const ProofReader::Entry& entry) {
-    if (known_.empty()) return "the authority's certificate does not come first";
+    if (!root_) return "the authority's certificate does not come first";
+    if (chain_.next() == 0) TRB_RETURN_IF_FOUND(CheckPins());
     if (entry.round != chain_.next())
       return absl::StrCat("the record of round ", chain_.next(), " is gone: that of round ", entry.round,
                           " comes next");
@@ -101,19 +127,21 @@ class ProofCheck {
     out_.updates[update.task_id] = std::move(proved);
   }
 
-  const std::string pinned_;
-  const std::set<std::string>& wanted_;
+  static constexpr size_t kMaxLinks = 64;
+  const std::set<std::string>&pinned_, &wanted_;
   std::map<std::string, std::string> known_;  // PEM by digest
+  std::optional<crypto::Certificate> root_;
+  std::vector<AuthorityLink> links_;
   ChainCheck chain_;
   CheckedProof out_;
 };
 
 }  // namespace
 
-absl::StatusOr<CheckedProof> CheckProof(const std::string& path, const std::string& authority_sha256,
+absl::StatusOr<CheckedProof> CheckProof(const std::string& path, const std::set<std::string>& pinned,
                                         const std::set<std::string>& wanted) {
   TRB_ASSIGN_OR_RETURN(const auto reader, ProofReader::Open(path));
-  ProofCheck check(authority_sha256, wanted);
+  ProofCheck check(pinned, wanted);
   Finding finding = check.Check(reader.get());
   TRB_RETURN_IF_ERROR(finding.status());
   CheckedProof out = check.Result();

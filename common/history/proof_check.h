@@ -30,16 +30,18 @@ struct CheckedProof {
   uint64_t fault_round = 0;  // 0: genesis, or before it
   std::string run, run_name, federation, model_sha256;
   std::string genesis_sha256, plan_sha256, receipt_certificate_pem;
-  std::string authority_sha256;
+  std::string authority_sha256;       // that the run's genesis names
+  std::set<std::string> authorities;  // all whose word for that one the proof has, itself among them
   uint64_t rounds_committed = 0, updates_checked = 0;
   std::vector<std::string> records;             // digests, genesis first, as far as the proof holds
   std::map<std::string, ProvedUpdate> updates;  // by task id: those in `wanted`
   std::optional<crypto::Certificate> receipts;  // whose key signs receipts
 };
 
-// `authority_sha256`: the CA that it must hang on; empty when nobody says. `wanted`: task ids. A status that is not OK
+// `pinned`: digests of CA certificates on one of which it must hang: one is the run's, or vouches for it (cross
+// certificates in the proof); empty when nobody says. `wanted`: task ids. A status that is not OK
 // means that the file could not be read, or is no proof at all.
-absl::StatusOr<CheckedProof> CheckProof(const std::string& path, const std::string& authority_sha256,
+absl::StatusOr<CheckedProof> CheckProof(const std::string& path, const std::set<std::string>& pinned,
                                         const std::set<std::string>& wanted);
 
 }  // namespace tributary::history

@@ -37,19 +37,35 @@ constexpr char kOther[] = "the server is another: ", kOutOfDate[] = "the server 
 // Asks `judge` about the certificate that the peer has proved to own; null: it showed none that can be read.
 class PeerVerifier final : public grpc::experimental::ExternalCertificateVerifier {
  public:
-  using Judge = std::function<grpc::Status(const crypto::Certificate* shown)>;
+  using Judge = std::function<grpc::Status(const ShownByServer* shown)>;
   explicit PeerVerifier(Judge judge) : judge_(std::move(judge)) {}
 
   bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
               grpc::Status* sync_status) override {
-    const char* pem = request->c_request()->peer_info.peer_cert;
-    const auto shown = crypto::Certificate::FromPem(pem == nullptr ? "" : pem);
-    *sync_status = judge_(shown.ok() ? &*shown : nullptr);
+    const auto& peer = request->c_request()->peer_info;
+    const auto shown = crypto::Certificate::FromPem(peer.peer_cert == nullptr ? "" : peer.peer_cert);
+    if (shown.ok()) {
+      const ShownByServer all(*shown, Rest(peer.peer_cert_full_chain));
+      *sync_status = judge_(&all);
+    } else {
+      *sync_status = judge_(nullptr);
+    }
     return true;
   }
   void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
 
  private:
+  // What comes after the first of the chain; nothing when it is too long or cannot be read: nobody needs it as a rule.
+  static std::vector<crypto::Certificate> Rest(const char* chain) {
+    constexpr size_t kMostBytes = 8 * crypto::kMaxCertificatePemBytes, kMostShown = 4;
+    const std::string_view pem = chain == nullptr ? "" : chain;
+    if (pem.size() > kMostBytes) return {};
+    auto all = crypto::Certificate::AllFromPem(pem, kMostShown);
+    if (!all.ok() || all->empty()) return {};
+    all->erase(all->begin());
+    return *std::move(all);
+  }
+
   const Judge judge_;
 };
 
@@ -60,26 +76,26 @@ grpc::Status Refusal(const absl::Status& why) {
                       absl::StrCat(kind, absl::string_view(message.data(), message.size())));
 }
 
-std::shared_ptr<grpc::experimental::CertificateVerifier> VerifyServer(const crypto::Certificate& ca, Listener listener,
+std::shared_ptr<grpc::experimental::CertificateVerifier> VerifyServer(const crypto::TrustList& trust, Listener listener,
                                                                       const std::string& endpoint) {
   std::string host = endpoint.substr(0, endpoint.rfind(':'));
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  return PeerVerifier::Create<PeerVerifier>([ca, listener, host](const crypto::Certificate* shown) {
+  return PeerVerifier::Create<PeerVerifier>([trust, listener, host](const ShownByServer* shown) {
     const absl::Status good = shown == nullptr
                                   ? absl::PermissionDeniedError("it showed no certificate that can be read")
-                                  : CheckServer(*shown, ca, listener, host, Clock::System().Now());
+                                  : CheckServer(*shown, trust, listener, host, Clock::System().Now());
     return good.ok() ? grpc::Status::OK : Refusal(good);
   });
 }
 
-std::shared_ptr<grpc::experimental::CertificateVerifier> VerifyMember(const crypto::Certificate& ca,
+std::shared_ptr<grpc::experimental::CertificateVerifier> VerifyMember(std::shared_ptr<const crypto::CurrentTrust> trust,
                                                                       OnHandshakeRefused on_refused) {
-  return PeerVerifier::Create<PeerVerifier>([ca, on_refused](const crypto::Certificate* shown) {
+  return PeerVerifier::Create<PeerVerifier>([trust, on_refused](const ShownByServer* shown) {
     const absl::Status good = shown == nullptr
                                   ? absl::PermissionDeniedError("it showed no certificate that can be read")
-                                  : CheckMember(*shown, ca);
+                                  : CheckMember(shown->certificate, *trust->Get());
     if (good.ok()) return grpc::Status::OK;
-    if (on_refused) on_refused({std::string(good.message()), shown == nullptr ? "" : shown->sha256()});
+    if (on_refused) on_refused({std::string(good.message()), shown == nullptr ? "" : shown->certificate.sha256()});
     return Refusal(good);
   });
 }
@@ -130,15 +146,16 @@ std::shared_ptr<grpc::Channel> Open(const std::string& endpoint, const TlsChanne
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     Listener listener, const crypto::CredentialDirectory& directory, unsigned refresh_seconds,
-    OnHandshakeRefused on_refused) {
+    OnHandshakeRefused on_refused, std::shared_ptr<const crypto::CurrentTrust> trust) {
   TRB_ASSIGN_OR_RETURN(auto provider, Watch(directory, refresh_seconds));
   TlsServerCredentialsOptions options(provider);
   options.watch_identity_key_cert_pairs();
   if (listener == Listener::kMain) {
     TRB_ASSIGN_OR_RETURN(const crypto::Credential own, directory.Load());
+    if (trust == nullptr) trust = std::make_shared<const crypto::CurrentTrust>(own.trust);
     options.watch_root_certs();
     options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);  // VerifyMember does
-    options.set_certificate_verifier(VerifyMember(own.ca, std::move(on_refused)));
+    options.set_certificate_verifier(VerifyMember(std::move(trust), std::move(on_refused)));
   } else {
     options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   }
@@ -166,7 +183,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& en
   TRB_ASSIGN_OR_RETURN(const crypto::Credential own, directory.Load());
   TlsChannelCredentialsOptions options;
   options.set_verify_server_certs(false);  // VerifyServer does
-  options.set_certificate_verifier(VerifyServer(own.ca, Listener::kMain, endpoint));
+  options.set_certificate_verifier(VerifyServer(own.trust, Listener::kMain, endpoint));
   options.set_certificate_provider(provider);
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();

@@ -17,6 +17,7 @@
 
 #include "common/base/status.h"
 #include "common/crypto/credential_directory.h"
+#include "common/crypto/trust_list.h"
 #include "common/rpc/listener.h"
 
 namespace grpc {
@@ -36,19 +37,21 @@ struct HandshakeRefusal {
 };
 using OnHandshakeRefused = std::function<void(const HandshakeRefusal&)>;  // on a thread of gRPC's: must not block
 
-// Of a server that shows the directory's certificate. kMain: a member's certificate (CheckMember) is required.
+// Of a server that shows the directory's certificate, and those after it. kMain: a member's certificate (CheckMember)
+// is required, of an authority that `trust` (the directory's own list when it is null) trusts at that moment.
 // kEnrolment: none is asked for. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT as CredentialDirectory::Load.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     Listener listener, const crypto::CredentialDirectory& directory,
-    unsigned refresh_seconds = kCredentialRefreshSeconds, OnHandshakeRefused on_refused = nullptr);
+    unsigned refresh_seconds = kCredentialRefreshSeconds, OnHandshakeRefused on_refused = nullptr,
+    std::shared_ptr<const crypto::CurrentTrust> trust = nullptr);
 
 // Limits, keepalive and flow control of a server. Call once a builder, before BuildAndStart.
 void ApplyServerOptions(Listener listener, grpc::ServerBuilder* builder);
 
 // A lazily connecting channel to HOST:PORT that shows the directory's certificate and talks to the coordinator of the
-// directory's CA alone (CheckServer). Calls fail with UNAVAILABLE and the reason while the server is another; see
-// WrongServer. Same errors as above, INVALID_ARGUMENT for a malformed endpoint.
-// After a renewal open a new channel: the old one keeps its connection, and with it the old certificate.
+// directory's authorities alone (CheckServer), as they are now. Calls fail with UNAVAILABLE and the reason while the
+// server is another; see WrongServer. Same errors as above, INVALID_ARGUMENT for a malformed endpoint. After a renewal,
+// or another list of authorities, open a new channel: the old one keeps its connection, certificate and list.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& endpoint,
                                                            const crypto::CredentialDirectory& directory,
                                                            unsigned refresh_seconds = kCredentialRefreshSeconds);

@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
+#include "common/base/logging.h"
 #include "common/base/names.h"
+#include "common/rpc/authority_list.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/limits.h"
@@ -19,6 +21,7 @@ namespace tributary::rpc {
 namespace {
 
 constexpr uint64_t kMaxIdentityBytes = 16384;
+constexpr int kMostReports = 3;  // what was taken over is reported once more; a list that changes each time is no list
 
 std::string IdentityPath(const std::string& root) { return root + "/identity.json"; }
 
@@ -72,7 +75,7 @@ absl::StatusOr<v1::EnrolResponse> CallEnrol(const crypto::Invitation& invitation
 
 // What the coordinator answered has to fit what the invitation pins.
 absl::StatusOr<LocalIdentity> Accept(const v1::EnrolResponse& response, const crypto::Invitation& invitation,
-                                     crypto::CredentialDirectory* directory) {
+                                     const Clock& clock, crypto::CredentialDirectory* directory) {
   TRB_ASSIGN_OR_RETURN(const auto pinned, crypto::Certificate::FromPem(invitation.ca_certificate_pem));
   TRB_ASSIGN_OR_RETURN(const auto certificate, crypto::Certificate::FromPem(response.certificate_pem()));
   if (response.role() != WordFor(invitation.role) || !IsValidName(response.name()) || !IsValidName(response.id()) ||
@@ -80,7 +83,9 @@ absl::StatusOr<LocalIdentity> Accept(const v1::EnrolResponse& response, const cr
     return absl::InternalError("the coordinator's answer to the enrolment makes no sense");
   LocalIdentity out{response.id(),         response.name(),          response.role(),
                     response.federation(), invitation.main_endpoint, invitation.enrol_endpoint};
-  TRB_RETURN_IF_ERROR(directory->InstallPending(certificate, pinned));
+  TRB_ASSIGN_OR_RETURN(const crypto::TrustList trust,
+                       AdoptFrom(response.authorities(), pinned, certificate, clock.Now()));
+  TRB_RETURN_IF_ERROR(directory->InstallPending(certificate, trust));
   TRB_RETURN_IF_ERROR(StoreLocalIdentity(directory->root(), out));
   TRB_RETURN_IF_ERROR(directory->DropPending());
   return out;
@@ -104,6 +109,16 @@ absl::Status CallRenew(const std::string& endpoint, const std::string& request_p
   grpc::ClientContext context;
   SetTimeout(timeout, &context);
   return FromGrpc(v1::FederationService::NewStub(channel)->Renew(&context, request, response));
+}
+
+absl::Status CallReportTrust(const std::string& endpoint, const crypto::TrustList& trust, absl::Duration timeout,
+                             const crypto::CredentialDirectory& directory, v1::AuthorityList* told) {
+  TRB_ASSIGN_OR_RETURN(auto channel, OpenChannel(endpoint, directory));
+  v1::TrustReport report;
+  for (const std::string& digest : trust.TrustedDigests()) report.add_authorities(digest);
+  grpc::ClientContext context;
+  SetTimeout(timeout, &context);
+  return FromGrpc(v1::FederationService::NewStub(channel)->ReportTrust(&context, report, told));
 }
 
 }  // namespace
@@ -158,7 +173,7 @@ absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text,
     if (IsDefinitive(status)) TRB_RETURN_IF_ERROR(directory.DropPending());
     return status;
   }
-  return Accept(*response, invitation, &directory);
+  return Accept(*response, invitation, clock, &directory);
 }
 
 absl::Status RenewCredential(const std::string& endpoint, const std::string& root, absl::Duration timeout) {
@@ -172,8 +187,27 @@ absl::Status RenewCredential(const std::string& endpoint, const std::string& roo
     return Annotate(status, absl::StrCat("renew at ", endpoint));
   }
   TRB_ASSIGN_OR_RETURN(const auto certificate, crypto::Certificate::FromPem(response.certificate_pem()));
-  TRB_RETURN_IF_ERROR(directory.InstallPending(certificate, current.ca));
+  // News that nobody vouches for is left: without it the certificate may still be good.
+  const auto trust = AdoptFrom(response.authorities(), current.trust, certificate, Clock::System().Now());
+  if (!trust.ok()) Log(LogLevel::kError, "authority_refused", {{"reason", trust.status().message()}});
+  TRB_RETURN_IF_ERROR(directory.InstallPending(certificate, trust.ok() ? *trust : current.trust));
   return directory.DropPending();
+}
+
+absl::StatusOr<bool> FollowAuthorities(const std::string& endpoint, const std::string& root, const Clock& clock,
+                                       absl::Duration timeout) {
+  crypto::CredentialDirectory directory(root);
+  bool due = false;
+  for (int time = 0; time < kMostReports; ++time) {
+    TRB_ASSIGN_OR_RETURN(const crypto::Credential own, directory.Load());
+    v1::AuthorityList told;
+    TRB_RETURN_IF_ERROR(CallReportTrust(endpoint, own.trust, timeout, directory, &told));
+    TRB_ASSIGN_OR_RETURN(const crypto::TrustList trust, AdoptFrom(told, own.trust, own.certificate, clock.Now()));
+    TRB_ASSIGN_OR_RETURN(const bool changed, directory.InstallTrust(trust));
+    due = !own.certificate.IssuedBy(trust.active());
+    if (!changed) break;
+  }
+  return due;
 }
 
 }  // namespace tributary::rpc

@@ -46,10 +46,17 @@ struct JoinOptions {
 absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text, const std::string& root,
                                              const JoinOptions& options, const Clock& clock);
 
-// One renewal over the main port: new key, request, Renew, swap. OK: the directory holds the new certificate; open a
+// One renewal over the main port: new key, request, Renew, swap; also of the authorities, as far as they are vouched
+// for (crypto::Adopt). OK: the directory holds the new certificate; open a
 // new channel, the first call on it ends the old certificate. Transport errors keep the pending key for the retry.
 // UNAUTHENTICATED / PERMISSION_DENIED: the identity is gone (revoked, expired): a new invitation is needed.
 absl::Status RenewCredential(const std::string& endpoint, const std::string& root, absl::Duration timeout);
+
+// Says which authorities ROOT trusts, takes over what the coordinator answers as far as it is vouched for, and says so
+// again when that changed something. For peers without a session. True: the certificate should be renewed, because the
+// active authority is another than its issuer. UNIMPLEMENTED: an older coordinator. PERMISSION_DENIED: nobody vouches.
+absl::StatusOr<bool> FollowAuthorities(const std::string& endpoint, const std::string& root, const Clock& clock,
+                                       absl::Duration timeout);
 
 }  // namespace tributary::rpc
 

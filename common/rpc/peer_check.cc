@@ -59,12 +59,37 @@ absl::Status CheckDates(const crypto::Certificate& shown, absl::Time now) {
   return absl::OkStatus();
 }
 
-absl::Status CheckIssuer(const crypto::Certificate& shown, const crypto::Certificate& ca) {
-  if (shown.sha256() == ca.sha256()) return absl::PermissionDeniedError("it shows the authority's own certificate");
-  if (shown.IssuedBy(ca)) return absl::OkStatus();
+absl::Status CheckIssuer(const crypto::Certificate& shown, const crypto::TrustList& trust) {
+  if (trust.Trusts(shown.sha256())) return absl::PermissionDeniedError("it shows the authority's own certificate");
+  if (trust.IssuerOf(shown) != nullptr) return absl::OkStatus();
+  if (trust.IsOfThePast(shown))
+    return absl::PermissionDeniedError("its certificate is of an authority that this federation has retired");
   return absl::PermissionDeniedError(crypto::IsSelfSigned(shown)
                                          ? "its certificate is signed by itself, not by this federation's authority"
                                          : "its certificate is not signed by this federation's authority");
+}
+
+// Signed by an authority that one of `trust` vouches for in what the server shows beside it.
+bool IsVouchedFor(const ShownByServer& shown, const crypto::TrustList& trust, absl::Time now) {
+  for (const crypto::Certificate& cross : shown.chain) {
+    if (now < cross.not_before() || now >= cross.not_after()) continue;
+    for (const crypto::Certificate& authority : trust.trusted())
+      if (crypto::CheckCross(cross, authority).ok() && shown.certificate.IssuedBy(cross)) return true;
+  }
+  return false;
+}
+
+// Who was not there when the authority was replaced should hear of that.
+absl::Status CheckServersIssuer(const ShownByServer& shown, const crypto::TrustList& trust, absl::Time now) {
+  const absl::Status issued = CheckIssuer(shown.certificate, trust);
+  if (issued.ok() || IsVouchedFor(shown, trust, now)) return absl::OkStatus();
+  const bool foreign = shown.certificate.uris().size() != 1 ||
+                       !absl::StartsWith(shown.certificate.uris()[0], absl::StrCat(FederationUri(trust.active()), "/"));
+  if (foreign || crypto::IsSelfSigned(shown.certificate) || trust.IsOfThePast(shown.certificate)) return issued;
+  return absl::PermissionDeniedError(
+      absl::StrCat(issued.message(),
+                   " as this machine knows it: either it is another server, or the authority was "
+                   "replaced while this machine was away and a new invitation is needed"));
 }
 
 }  // namespace
@@ -73,12 +98,13 @@ std::string FederationUri(const crypto::Certificate& ca) { return ca.uris().size
 
 std::string DateText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
-absl::Status CheckServer(const crypto::Certificate& shown, const crypto::Certificate& ca, Listener listener,
+absl::Status CheckServer(const ShownByServer& server, const crypto::TrustList& trust, Listener listener,
                          const std::string& host, absl::Time now) {
-  TRB_RETURN_IF_ERROR(CheckIssuer(shown, ca));
+  const crypto::Certificate& shown = server.certificate;
+  TRB_RETURN_IF_ERROR(CheckServersIssuer(server, trust, now));
   if (!crypto::IsMadeFor(shown, crypto::CertificateUse::kServer))
     return absl::PermissionDeniedError("its certificate is not a server's");
-  const std::string federation = FederationUri(ca);
+  const std::string federation = FederationUri(trust.active());
   const std::string uri = absl::StrCat(federation, listener == Listener::kMain ? "/coordinator" : "/enrol");
   if (federation.empty() || shown.uris() != std::vector<std::string>{uri})
     return absl::PermissionDeniedError(absl::StrCat("its certificate is of ", absl::StrJoin(shown.uris(), ", "),
@@ -88,11 +114,11 @@ absl::Status CheckServer(const crypto::Certificate& shown, const crypto::Certifi
   return CheckDates(shown, now);
 }
 
-absl::Status CheckMember(const crypto::Certificate& shown, const crypto::Certificate& ca) {
-  TRB_RETURN_IF_ERROR(CheckIssuer(shown, ca));
+absl::Status CheckMember(const crypto::Certificate& shown, const crypto::TrustList& trust) {
+  TRB_RETURN_IF_ERROR(CheckIssuer(shown, trust));
   if (!crypto::IsMadeFor(shown, crypto::CertificateUse::kPeer))
     return absl::PermissionDeniedError("its certificate is not a client's or an operator's");
-  const std::string federation = FederationUri(ca);
+  const std::string federation = FederationUri(trust.active());
   if (!federation.empty() && shown.uris().size() == 1) {
     absl::string_view rest = shown.uris()[0];
     if (absl::ConsumePrefix(&rest, federation) &&

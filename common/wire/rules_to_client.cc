@@ -1,8 +1,10 @@
 // What the coordinator sends to clients, and to whoever enrols. What it sends to operators are documents for people:
 // nothing is decided by them, and the command line escapes what it prints.
+#include "common/crypto/trust_list.h"
 #include "common/rpc/limits.h"
 #include "common/update/update_codec.h"
 #include "common/wire/rules.h"
+#include "tributary/v1/authority.pb.h"
 #include "tributary/v1/enrolment.pb.h"
 #include "tributary/v1/federation.pb.h"
 
@@ -26,7 +28,8 @@ std::vector<MessageRules> Session() {
        {{"welcome", Message().OrEmpty()},
         {"task", Message().OrEmpty()},
         {"cancel", Message().OrEmpty()},
-        {"pace", Message().OrEmpty()}}},
+        {"pace", Message().OrEmpty()},
+        {"authorities", Message().OrEmpty()}}},
       {&v1::Welcome::descriptor,
        {{"federation", Name()},
         {"client_id", Name()},
@@ -35,7 +38,8 @@ std::vector<MessageRules> Session() {
         {"heartbeat_interval_ms", Anything()},  // within what the client finds bearable
         {"verdicts", Message().UpTo(64)},
         {"reconnect_min_ms", Anything()},
-        {"reconnect_max_ms", Anything()}}},
+        {"reconnect_max_ms", Anything()},
+        {"authorities", Message().OrEmpty()}}},
       {&v1::TaskVerdict::descriptor, {{"task_id", Digest()}, {"action", Known()}, {"reason", Words(kMostSaidBytes)}}},
       {&v1::TrainTask::descriptor,
        {{"task_id", Digest()},
@@ -98,9 +102,19 @@ std::vector<MessageRules> Certificates() {
         {"id", Elsewhere(kEnrolled)},
         {"name", Elsewhere(kEnrolled)},
         {"role", Elsewhere(kEnrolled)},
-        {"federation", Elsewhere(kEnrolled)}}},
+        {"federation", Elsewhere(kEnrolled)},
+        {"authorities", Elsewhere(kEnrolled)}}},
       {&v1::RenewResponse::descriptor,
-       {{"certificate_pem", Elsewhere(kRenewed)}, {"ca_certificate_pem", Elsewhere(kRenewed)}}},
+       {{"certificate_pem", Elsewhere(kRenewed)},
+        {"ca_certificate_pem", Elsewhere(kRenewed)},
+        {"authorities", Elsewhere(kRenewed)}}},
+      // What they say is then checked by rpc::AuthoritiesFromProto and crypto::Adopt.
+      {&v1::AuthorityList::descriptor,
+       {{"authorities", Message().UpTo(crypto::kMaxAuthorities)}, {"renew_within_ms", Anything()}}},
+      {&v1::Authority::descriptor,
+       {{"certificate_pem", Words(crypto::kMaxCertificatePemBytes)},
+        {"state", Known()},
+        {"cross_pem", Words(crypto::kMaxCertificatePemBytes).UpTo(4)}}},
   };
 }
 

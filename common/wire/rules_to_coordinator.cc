@@ -1,8 +1,10 @@
 // What clients, strangers and operators send to the coordinator.
 #include "absl/strings/str_cat.h"
+#include "common/crypto/trust_list.h"
 #include "common/rpc/limits.h"
 #include "common/update/update_codec.h"
 #include "common/wire/rules.h"
+#include "tributary/v1/authority.pb.h"
 #include "tributary/v1/enrolment.pb.h"
 #include "tributary/v1/federation.pb.h"
 #include "tributary/v1/operator.pb.h"
@@ -45,14 +47,16 @@ std::vector<MessageRules> FromClients() {
        {{"hello", Message().OrEmpty()},
         {"heartbeat", Message().OrEmpty()},
         {"answer", Message().OrEmpty()},
-        {"progress", Message().OrEmpty()}}},
+        {"progress", Message().OrEmpty()},
+        {"trust", Message().OrEmpty()}}},
       {&v1::Hello::descriptor,
        {{"protocol_version", Elsewhere("service::CheckProtocolVersion")},
         {"version", Text(0, 64)},
         {"engine", Text(0, 64)},
         {"dataset", Message().OrEmpty()},
         {"held", Message().UpTo(64)},
-        {"heads", Message().UpTo(256)}}},
+        {"heads", Message().UpTo(256)},
+        {"trusted_authorities", Digest().UpTo(crypto::kMaxAuthorities)}}},
       {&v1::DatasetFacts::descriptor,
        {{"examples", Whole(0, kMostExamples)},
         {"shape", Whole(1, kMostFeatures).UpTo(3)},
@@ -76,6 +80,7 @@ std::vector<MessageRules> FromClients() {
         {"offset", Whole(0, update::kMaxModelBytes)},
         {"data", Bytes(0, static_cast<uint64_t>(rpc::kChunkBytes))}}},
       {&v1::RenewRequest::descriptor, {{"csr_pem", Words(kMostRequestBytes)}}},
+      {&v1::TrustReport::descriptor, {{"authorities", Digest().UpTo(crypto::kMaxAuthorities)}}},
   };
 }
 

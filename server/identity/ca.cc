@@ -10,20 +10,11 @@ namespace {
 
 constexpr size_t kSerialBytes = 16;
 
-std::string AuthorityDirectory(const std::string& directory) { return directory + "/pki/ca"; }
 std::string ReceiptDirectory(const std::string& directory) { return directory + "/pki/receipt"; }
 
 bool IsAddress(const std::string& text) {
   unsigned char bytes[16];
   return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
-}
-
-absl::StatusOr<crypto::Issuer> LoadIssuer(const std::string& key_path, const std::string& certificate_path) {
-  TRB_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::Load(key_path));
-  TRB_ASSIGN_OR_RETURN(crypto::Certificate certificate, crypto::Certificate::Load(certificate_path));
-  if (!certificate.Certifies(key))
-    return absl::InvalidArgumentError(absl::StrCat(certificate_path, " is not the certificate of ", key_path));
-  return crypto::Issuer{std::move(certificate), std::move(key)};
 }
 
 }  // namespace
@@ -54,34 +45,40 @@ absl::Status MakeReceiptSigner(const std::string& directory, const CertificateAu
   return WriteFileDurably(root + "/receipt.crt", certificate.pem());
 }
 
+absl::Status RenewReceiptCertificate(const std::string& directory, const CertificateAuthority& authority) {
+  TRB_ASSIGN_OR_RETURN(const crypto::Issuer signer, LoadReceiptSigner(directory));
+  if (signer.certificate.IssuedBy(authority.certificate())) return absl::OkStatus();
+  TRB_ASSIGN_OR_RETURN(const crypto::Certificate certificate, authority.IssueReceipt(signer.key.public_key()));
+  return WriteFileDurably(ReceiptDirectory(directory) + "/receipt.crt", certificate.pem());
+}
+
 absl::StatusOr<std::unique_ptr<CertificateAuthority>> CertificateAuthority::Create(const std::string& directory,
                                                                                    const std::string& federation,
                                                                                    const Clock& clock,
                                                                                    crypto::SecureRandom& random) {
-  const std::string root = AuthorityDirectory(directory);
-  TRB_RETURN_IF_ERROR(MakeDirectories(root, 0700));
-  TRB_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::Generate());
-  crypto::CertificateTerms terms;
-  terms.use = crypto::CertificateUse::kAuthority;
-  terms.common_name = absl::StrCat("Tributary federation ", federation);
-  terms.serial = random.Bytes(kSerialBytes);
-  terms.not_before = clock.Now() - kClockSkew;
-  terms.not_after = clock.Now() + kAuthorityLife;
-  terms.uris = {absl::StrCat("spiffe://", federation)};
-  TRB_ASSIGN_OR_RETURN(crypto::Certificate certificate, crypto::SelfSign(key, terms));
-  TRB_RETURN_IF_ERROR(key.Store(root + "/ca.key"));
-  TRB_RETURN_IF_ERROR(WriteFileDurably(root + "/ca.crt", certificate.pem()));
-  return std::unique_ptr<CertificateAuthority>(
-      new CertificateAuthority({std::move(certificate), std::move(key)}, federation, clock, random));
+  TRB_RETURN_IF_ERROR(MakeFirstAuthority(directory, federation, clock, random));
+  return Load(directory, federation, clock, random);
 }
 
 absl::StatusOr<std::unique_ptr<CertificateAuthority>> CertificateAuthority::Load(const std::string& directory,
                                                                                  const std::string& federation,
                                                                                  const Clock& clock,
                                                                                  crypto::SecureRandom& random) {
-  const std::string root = AuthorityDirectory(directory);
-  TRB_ASSIGN_OR_RETURN(crypto::Issuer issuer, LoadIssuer(root + "/ca.key", root + "/ca.crt"));
-  return std::unique_ptr<CertificateAuthority>(new CertificateAuthority(std::move(issuer), federation, clock, random));
+  TRB_ASSIGN_OR_RETURN(AuthoritySet set, LoadAuthorities(directory));
+  std::unique_ptr<CertificateAuthority> out(new CertificateAuthority(federation, clock, random));
+  out->Use(std::move(set));
+  return out;
+}
+
+void CertificateAuthority::Use(AuthoritySet set) {
+  auto fresh = std::make_shared<const AuthoritySet>(std::move(set));
+  const MutexLock lock(&mu_);
+  set_ = std::move(fresh);
+}
+
+std::shared_ptr<const AuthoritySet> CertificateAuthority::set() const {
+  const MutexLock lock(&mu_);
+  return set_;
 }
 
 absl::StatusOr<crypto::Certificate> CertificateAuthority::IssueFor(const crypto::PublicKey& key,
@@ -90,8 +87,9 @@ absl::StatusOr<crypto::Certificate> CertificateAuthority::IssueFor(const crypto:
   const absl::Time now = clock_.Now();
   terms.serial = random_.Bytes(kSerialBytes);
   terms.not_before = now - kClockSkew;
-  terms.not_after = now + life;
-  return crypto::Issue(issuer_, key, terms);
+  const std::shared_ptr<const AuthoritySet> by = set();
+  terms.not_after = life == absl::InfiniteDuration() ? by->issuer.certificate.not_after() : now + life;
+  return crypto::Issue(by->issuer, key, terms);
 }
 
 absl::StatusOr<crypto::Certificate> CertificateAuthority::IssuePeer(const crypto::PublicKey& key, Role role,
@@ -123,7 +121,7 @@ absl::StatusOr<crypto::Certificate> CertificateAuthority::IssueReceipt(const cry
   terms.common_name = "Tributary receipts";
   terms.uris = {absl::StrCat("spiffe://", federation_, "/receipts")};
   // It ends with its CA: what it signed is checked for as long as the CA is believed.
-  return IssueFor(key, std::move(terms), issuer_.certificate.not_after() - clock_.Now());
+  return IssueFor(key, std::move(terms), absl::InfiniteDuration());
 }
 
 CertificateRow ToRow(const crypto::Certificate& certificate, Role role, const std::string& subject_id,

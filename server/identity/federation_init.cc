@@ -53,7 +53,7 @@ absl::Status MakeLocalOperator(const std::string& directory, const Federation& f
   TRB_RETURN_IF_ERROR(
       store.PutOperator(subject, ToRow(certificate, Role::kOperator, subject.id, "", clock.NowUnixMillis())).status());
   crypto::CredentialDirectory credentials = OperatorCredentialDirectory(directory);
-  TRB_RETURN_IF_ERROR(credentials.Install({key, certificate, authority.certificate()}));
+  TRB_RETURN_IF_ERROR(credentials.Install({key, certificate, authority.certificate(), {}}));
   return rpc::StoreLocalIdentity(
       credentials.root(), {subject.id, subject.name, std::string(RoleName(Role::kOperator)), federation.id, "", ""});
 }

@@ -11,6 +11,7 @@
 #include "common/wire/check.h"
 #include "server/identity/invite_request.h"
 #include "server/identity/permissions.h"
+#include "server/identity/rotation.h"
 
 namespace tributary::identity {
 namespace {
@@ -143,7 +144,7 @@ absl::StatusOr<Principal> IdentityService::Judge(rpc::Listener listener, std::st
   *who = {client ? Principal::Role::kClient : Principal::Role::kOperator, known->subject.id, known->subject.name,
           certificate->sha256()};
   const int64_t now = options_.clock->NowUnixMillis();
-  TRB_RETURN_IF_ERROR(CheckGood(*known, now));
+  if (const absl::Status good = CheckGood(*known, now); !good.ok()) return Explained(good, *known, *certificate);
   if (!IsAllowed(listener, method, client ? Caller::kClient : Caller::kOperator))
     return absl::PermissionDeniedError(absl::StrCat(client ? "a client" : "an operator", " may not call this"));
   if (known->certificate.first_used_unix_ms == 0) {
@@ -152,6 +153,16 @@ absl::StatusOr<Principal> IdentityService::Judge(rpc::Listener listener, std::st
     TRB_RETURN_IF_ERROR(marked);
   }
   return *who;
+}
+
+absl::Status IdentityService::Explained(const absl::Status& refusal, const Known& known,
+                                        const crypto::Certificate& shown) const {
+  const bool alone = known.subject.state == SubjectState::kActive &&
+                     known.certificate.state == CertificateState::kRevoked &&
+                     options_.authority->set()->Trust().IssuerOf(shown) == nullptr;
+  if (!alone) return refusal;
+  return absl::UnauthenticatedError(
+      "this certificate is of an authority that this federation has retired: ask the operator for an invitation");
 }
 
 absl::StatusOr<v1::Invitation> IdentityService::Invite(const v1::InviteRequest& request, const Principal& by) {
@@ -257,12 +268,15 @@ absl::StatusOr<v1::EnrolResponse> IdentityService::Enrol(const v1::EnrolRequest&
     return enrolled.status();
   }
   v1::EnrolResponse out;
+  const std::shared_ptr<const AuthoritySet> set = options_.authority->set();
   out.set_certificate_pem(enrolled->certificate.pem);
-  out.set_ca_certificate_pem(options_.authority->certificate().pem());
+  out.set_ca_certificate_pem(set->issuer.certificate.pem());
   out.set_id(enrolled->certificate.subject_id);
   out.set_name(enrolled->name);
   out.set_role(std::string(RoleName(enrolled->certificate.role)));
   out.set_federation(options_.federation);
+  // Those of the past come with the first welcome: this port's messages are small.
+  *out.mutable_authorities() = identity::TellAuthorities(*set, /*with_past=*/false, 0);
   return out;
 }
 
@@ -289,7 +303,18 @@ absl::StatusOr<v1::RenewResponse> IdentityService::Renew(const v1::RenewRequest&
   v1::RenewResponse out;
   out.set_certificate_pem(row.pem);
   out.set_ca_certificate_pem(options_.authority->certificate().pem());
+  *out.mutable_authorities() = TellAuthorities(0);
   return out;
+}
+
+v1::AuthorityList IdentityService::TellAuthorities(uint64_t clients) const {
+  return identity::TellAuthorities(*options_.authority->set(), /*with_past=*/true, clients);
+}
+
+absl::Status IdentityService::RecordTrust(const Principal& by, const v1::TrustReport& report) {
+  const Role role = by.is_client() ? Role::kClient : Role::kOperator;
+  return options_.store->RecordTrust(role, by.id, {report.authorities().begin(), report.authorities().end()},
+                                     options_.clock->NowUnixMillis());
 }
 
 absl::StatusOr<Subject> IdentityService::Revoke(Role role, const std::string& name, const Principal& by) {
@@ -347,7 +372,10 @@ absl::StatusOr<bool> IdentityService::EnrolmentWanted() {
 }
 
 absl::Status IdentityService::RecordHello(const std::string& client_id, const v1::Hello& hello) {
-  return options_.store->RecordHello(client_id, hello, options_.clock->NowUnixMillis());
+  const int64_t now = options_.clock->NowUnixMillis();
+  TRB_RETURN_IF_ERROR(options_.store->RecordHello(client_id, hello, now));
+  return options_.store->RecordTrust(Role::kClient, client_id,
+                                     {hello.trusted_authorities().begin(), hello.trusted_authorities().end()}, now);
 }
 
 absl::Status IdentityService::RecordSeen(const std::string& client_id) {

@@ -102,7 +102,11 @@ class IdentityService {
   // INVALID_ARGUMENT: the request is malformed. UNAUTHENTICATED: no longer active (checked again in the transaction).
   // RESOURCE_EXHAUSTED: too often.
   absl::StatusOr<v1::RenewResponse> Renew(const v1::RenewRequest& request, const Principal& by);
+  // Also which authorities the client trusts.
   absl::Status RecordHello(const std::string& client_id, const v1::Hello& hello);
+  absl::Status RecordTrust(const Principal& by, const v1::TrustReport& report);
+  // What peers are told of the authorities, the retired ones too. `clients` is how many may want to renew.
+  v1::AuthorityList TellAuthorities(uint64_t clients) const;
   absl::Status RecordSeen(const std::string& client_id);
   // A row of the audit for what `by` asked and was refused; the refusal stands whether the row could be written or not.
   // `why` may hold a peer's words: it is escaped.
@@ -128,6 +132,8 @@ class IdentityService {
   absl::Status Audit(const Principal& by, std::string_view action, const std::string& subject,
                      std::string_view outcome) const;
 
+  // Why the store says no, where it is for the authority's sake.
+  absl::Status Explained(const absl::Status& refusal, const Known& known, const crypto::Certificate& shown) const;
   // Tells whom it concerns that the identity is over.
   void Ended(Role role, const std::string& id, const std::string& reason) const;
 

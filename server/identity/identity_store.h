@@ -59,6 +59,14 @@ struct CertificateRow {
   CertificateState state = CertificateState::kActive;
 };
 
+// A client or an operator that is active, and what it holds: who can follow when an authority is replaced.
+struct Member {
+  Role role = Role::kClient;
+  std::string id, name;
+  std::vector<std::string> trusts;            // digests of authorities, as it said last; empty: it never said
+  std::vector<std::string> certificate_pems;  // those that are active, the newest last
+};
+
 struct InvitationRow {
   std::string token_id;
   std::string secret_sha256;
@@ -150,6 +158,18 @@ class IdentityStore {
   // What a client said of itself, and that it was there. RecordSeen never moves back.
   virtual absl::Status RecordHello(const std::string& client_id, const v1::Hello& hello, int64_t now_unix_ms) = 0;
   virtual absl::Status RecordSeen(Role role, const std::string& id, int64_t now_unix_ms) = 0;
+
+  // ---- authorities
+  // Which ones a client or an operator trusts now, by digest; replaces what it said before.
+  virtual absl::Status RecordTrust(Role role, const std::string& id, const std::vector<std::string>& authorities,
+                                   int64_t now_unix_ms) = 0;
+  virtual absl::StatusOr<std::vector<Member>> ListMembers() = 0;  // clients first, each role by name
+  // Revokes these, where they are active; their owners stay as they are.
+  virtual absl::Status RevokeCertificates(const std::vector<std::string>& sha256s) = 0;
+  // Names of those whose invitation was made before `unix_ms` and still waits to be used.
+  virtual absl::StatusOr<std::vector<std::string>> InvitedBefore(int64_t unix_ms, int64_t now_unix_ms) = 0;
+  // Voids all invitations that were made before `unix_ms`, used or not.
+  virtual absl::Status VoidInvitedBefore(int64_t unix_ms) = 0;
 };
 
 }  // namespace tributary::identity

@@ -18,6 +18,8 @@ constexpr Permission kPermissions[] = {
     {kMain, "/tributary.v1.FederationService/Renew", kClient},
     // An operator on another machine renews like a client does.
     {kMain, "/tributary.v1.FederationService/Renew", kOperator},
+    {kMain, "/tributary.v1.FederationService/ReportTrust", kClient},
+    {kMain, "/tributary.v1.FederationService/ReportTrust", kOperator},
 
     {kMain, "/tributary.v1.OperatorService/GetStatus", kOperator},
     {kMain, "/tributary.v1.OperatorService/StartRun", kOperator},

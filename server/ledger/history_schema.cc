@@ -238,4 +238,35 @@ WHEN NEW.previous_sha256 IS NOT (SELECT entry_sha256 FROM audit ORDER BY sequenc
 BEGIN SELECT RAISE(ABORT, 'a row of the audit follows the newest one'); END;
 )sql";
 
+// One authority takes over from another: what links them, when, and who has followed.
+const std::string_view kRotationSchema = R"sql(
+CREATE TABLE authority_links (                -- cross certificates: the word of one authority for the key of another
+  sha256 TEXT NOT NULL PRIMARY KEY CHECK (length(sha256) = 64),  -- of the DER
+  authority_sha256 TEXT NOT NULL REFERENCES authorities (sha256), -- whose name and key it carries
+  by_sha256 TEXT NOT NULL REFERENCES authorities (sha256),        -- whose signature
+  pem TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER authority_links_frozen_update BEFORE UPDATE ON authority_links
+BEGIN SELECT RAISE(ABORT, 'links between authorities are never changed'); END;
+CREATE TRIGGER authority_links_frozen_delete BEFORE DELETE ON authority_links
+BEGIN SELECT RAISE(ABORT, 'links between authorities are never deleted'); END;
+
+CREATE TABLE authority_states (               -- when the coordinator took in each step; each is taken once
+  authority_sha256 TEXT NOT NULL REFERENCES authorities (sha256),
+  state TEXT NOT NULL CHECK (state IN ('staged', 'active', 'retiring', 'retired')),
+  since_unix_ms INTEGER NOT NULL,
+  PRIMARY KEY (authority_sha256, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trusted_authorities (            -- what each client and operator said last that it trusts
+  client_id TEXT REFERENCES clients (id),     -- one of these two is set
+  operator_id TEXT REFERENCES operators (id),
+  authority_sha256 TEXT NOT NULL,             -- as it said: perhaps none of ours
+  confirmed_unix_ms INTEGER NOT NULL,
+  CHECK ((client_id IS NULL) <> (operator_id IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX trusted_authorities_by_client ON trusted_authorities (client_id, authority_sha256);
+CREATE UNIQUE INDEX trusted_authorities_by_operator ON trusted_authorities (operator_id, authority_sha256);
+)sql";
+
 }  // namespace tributary::ledger

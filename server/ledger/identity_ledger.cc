@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/ledger/audit_ledger.h"
+#include "server/ledger/member_rows.h"
 
 namespace tributary::ledger {
 namespace {
@@ -288,6 +289,35 @@ class IdentityLedger final : public identity::IdentityStore {
                                               " SET last_seen_unix_ms = max(last_seen_unix_ms, ?2) WHERE id = ?1"),
                                  {id, now_unix_ms}),
                       id);
+  }
+
+  absl::Status RecordTrust(Role role, const std::string& id, const std::vector<std::string>& authorities,
+                           int64_t now_unix_ms) override {
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
+    TRB_RETURN_IF_ERROR(ReadSubject(role, "id", id).status());
+    TRB_RETURN_IF_ERROR(ReplaceTrust(db_, {role, id}, authorities, now_unix_ms));
+    return transaction->Commit();
+  }
+
+  absl::StatusOr<std::vector<identity::Member>> ListMembers() override { return ReadMembers(db_); }
+
+  absl::Status RevokeCertificates(const std::vector<std::string>& sha256s) override {
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
+    for (const std::string& sha256 : sha256s)
+      TRB_RETURN_IF_ERROR(
+          db_.Run("UPDATE certificates SET state = 'revoked' WHERE state = 'active' AND sha256 = ?1", {sha256}));
+    return transaction->Commit();
+  }
+
+  absl::StatusOr<std::vector<std::string>> InvitedBefore(int64_t unix_ms, int64_t now_unix_ms) override {
+    return ReadInvitedBefore(db_, unix_ms, now_unix_ms);
+  }
+
+  absl::Status VoidInvitedBefore(int64_t unix_ms) override {
+    TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::BeginOrJoin(db_));
+    TRB_RETURN_IF_ERROR(
+        db_.Run("UPDATE invitations SET voided = 1 WHERE created_unix_ms < ?1 AND voided = 0", {unix_ms}));
+    return transaction->Commit();
   }
 
  private:

@@ -45,11 +45,12 @@ absl::Status KeepCopy(storage::Database& database, const std::string& directory,
 }  // namespace
 
 std::span<const storage::Migration> LedgerMigrations() {
-  static const std::array<storage::Migration, 4> migrations = {{
+  static const std::array<storage::Migration, 5> migrations = {{
       {1, "identity", kIdentityMigrationSql},
       {2, "history", kHistorySchema},
       {3, "authorities", kAuthoritiesSchema},
       {4, "audit chain", kAuditChainSchema, &ChainAudit},
+      {5, "rotation", kRotationSchema},
   }};
   return migrations;
 }

@@ -38,14 +38,21 @@ absl::StatusOr<v1::RunPlan> ParsePlan(const NewRun& run) {
   return plan;
 }
 
-absl::Status InsertRun(Database& database, const NewRun& run, const v1::RunPlan& plan, const Signer& signer,
-                       const std::string& ca_certificate_sha256) {
+// The run, and the two that a genesis record names.
+struct RunRowToBe {
+  const NewRun& run;
+  const v1::RunPlan& plan;
+  std::string federation, receipt_certificate_pem, ca_certificate_sha256;
+};
+
+absl::Status InsertRun(Database& database, const RunRowToBe& row) {
+  const auto& [run, plan, federation, receipt_certificate_pem, ca_certificate_sha256] = row;
   return database.Run(
       "INSERT INTO runs (id, name, federation, state, rounds_total, seed, plan, plan_sha256, keep_updates, "
       "receipt_certificate_pem, ca_certificate_sha256, initial_model_sha256, model_sha256, created_unix_ms) "
       "VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)",
-      {run.id, plan.name(), signer.federation, plan.rounds(), absl::StrCat(plan.seed()), Bytes{run.plan_bytes},
-       crypto::Sha256Hex(run.plan_bytes), plan.keep_updates(), signer.receipt_certificate_pem, ca_certificate_sha256,
+      {run.id, plan.name(), federation, plan.rounds(), absl::StrCat(plan.seed()), Bytes{run.plan_bytes},
+       crypto::Sha256Hex(run.plan_bytes), plan.keep_updates(), receipt_certificate_pem, ca_certificate_sha256,
        run.initial_model_sha256, run.now_unix_ms});
 }
 
@@ -128,7 +135,9 @@ absl::StatusOr<RunRow> LedgerStore::CreateRun(const NewRun& run) {
   TRB_ASSIGN_OR_RETURN(const std::string before, FindRequest(db, run.request_id));
   if (!before.empty()) return SelectRun(db, before);
   TRB_ASSIGN_OR_RETURN(const v1::RunPlan plan, ParsePlan(run));
-  const absl::Status inserted = InsertRun(db, run, plan, options_.signer, ca_certificate_sha256_);
+  const Witnesses named = witnesses();
+  const absl::Status inserted = InsertRun(
+      db, {run, plan, options_.signer.federation, named.receipt_certificate_pem, named.ca_certificate_sha256});
   if (absl::IsAlreadyExists(inserted)) return absl::AlreadyExistsError(absl::StrCat("there is a run ", run.id));
   TRB_RETURN_IF_ERROR(inserted);
   if (!run.request_id.empty()) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/base/token_buckets.h"
 #include "common/storage/blob_store.h"
@@ -25,7 +26,7 @@
 
 namespace tributary::ledger {
 
-// The whole schema of ledger.db: 1 identity, 2 history, 3 authorities, 4 audit chain.
+// The whole schema of ledger.db: 1 identity, 2 history, 3 authorities, 4 audit chain, 5 rotation of authorities.
 std::span<const storage::Migration> LedgerMigrations();
 
 // DIR/ledger.db
@@ -119,12 +120,21 @@ class LedgerStore final : public rounds::RunStore {
   // else refers to, and notes each deletion. Called by the store itself as rounds and runs end.
   absl::Status DeleteUnneededUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);
 
+  // The certificate of the key that signs, for runs that begin from now on, and the authority that issued it. The key
+  // stays: runs that have begun go on with the certificate that their genesis record names.
+  absl::Status SetReceiptCertificate(const std::string& receipt_certificate_pem, const std::string& ca_certificate_pem)
+      TRB_EXCLUDES(mu_);
+
   storage::Database& database() { return *options_.database; }
 
  private:
-  LedgerStore(Options options, std::string ca_certificate_sha256)
+  // What a new run's genesis record names.
+  struct Witnesses {
+    std::string receipt_certificate_pem, ca_certificate_sha256;
+  };
+  LedgerStore(Options options, Witnesses witnesses)
       : options_(std::move(options)),
-        ca_certificate_sha256_(std::move(ca_certificate_sha256)),
+        witnesses_(std::move(witnesses)),
         audit_rate_(options_.peer_rows, options_.clock),
         event_rate_(options_.peer_rows, options_.clock) {}
 
@@ -135,8 +145,11 @@ class LedgerStore final : public rounds::RunStore {
   void DropRefusedBlob(const std::string& sha256);
   void TidyUpdates(const std::string& run, uint64_t from_round, int64_t now_unix_ms);
 
-  const Options options_;
-  const std::string ca_certificate_sha256_;
+  Witnesses witnesses() const TRB_EXCLUDES(mu_);
+
+  const Options options_;  // but for the certificates of `signer`: witnesses_ are newer
+  mutable Mutex mu_;
+  Witnesses witnesses_ TRB_GUARDED_BY(mu_);
   TokenBuckets audit_rate_, event_rate_;  // lock themselves; by actor, by client id
 };
 

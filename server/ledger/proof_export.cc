@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "server/ledger/authority_ledger.h"
 #include "server/ledger/history.h"
 
 namespace tributary::ledger {
@@ -38,6 +39,9 @@ absl::StatusOr<std::unique_ptr<ProofExport>> ProofExport::Open(Database* databas
                        database->QueryInt("SELECT ifnull(max(round), 0) FROM records WHERE run_id = ?1", {run}));
   std::unique_ptr<ProofExport> out(new ProofExport(database, run, static_cast<uint64_t>(last)));
   out->begin_ = out->writer_.Begin(authority);
+  TRB_ASSIGN_OR_RETURN(const auto links, ReadAuthorityLinks(*database));
+  for (const history::AuthorityLink& link : history::Leading(authority, links))
+    out->begin_ += out->writer_.AddAuthority(link);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/crypto/certificate.h"
+#include "server/ledger/authority_ledger.h"
 #include "server/ledger/ledger_rows.h"
 #include "server/ledger/ledger_store.h"
 
@@ -124,16 +125,29 @@ absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Create(Options options
   if (options.database == nullptr || !options.signer.sign)
     return absl::InvalidArgumentError("a ledger needs a database and a signer");
   TRB_ASSIGN_OR_RETURN(const auto authority, crypto::Certificate::FromPem(options.signer.ca_certificate_pem));
-  TRB_RETURN_IF_ERROR(
-      options.database->Run("INSERT INTO authorities (sha256, pem) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                            {authority.sha256(), authority.pem()}));
-  std::unique_ptr<LedgerStore> store(new LedgerStore(std::move(options), authority.sha256()));
+  TRB_RETURN_IF_ERROR(AddAuthority(*options.database, authority));
+  Witnesses witnesses{options.signer.receipt_certificate_pem, authority.sha256()};
+  std::unique_ptr<LedgerStore> store(new LedgerStore(std::move(options), std::move(witnesses)));
   if (storage::BlobStore* const blobs = store->options_.blobs; blobs != nullptr) {
     TRB_RETURN_IF_ERROR(NoteForgotten(store->database()));
     TRB_RETURN_IF_ERROR(RemoveNoted(store->database(), *blobs));
     TRB_RETURN_IF_ERROR(SweepOrphans(store->database(), *blobs, store->options_.clock->Now()));
   }
   return store;
+}
+
+absl::Status LedgerStore::SetReceiptCertificate(const std::string& receipt_certificate_pem,
+                                                const std::string& ca_certificate_pem) {
+  TRB_ASSIGN_OR_RETURN(const auto authority, crypto::Certificate::FromPem(ca_certificate_pem));
+  TRB_RETURN_IF_ERROR(AddAuthority(database(), authority));
+  const MutexLock lock(&mu_);
+  witnesses_ = {receipt_certificate_pem, authority.sha256()};
+  return absl::OkStatus();
+}
+
+LedgerStore::Witnesses LedgerStore::witnesses() const {
+  const MutexLock lock(&mu_);
+  return witnesses_;
 }
 
 absl::StatusOr<bool> LedgerStore::LetsGoOfUpdates(const std::string& run) { return LetsGo(database(), run); }

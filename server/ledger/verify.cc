@@ -9,6 +9,7 @@
 #include "common/history/audit_chain.h"
 #include "common/history/chain_check.h"
 #include "server/ledger/audit_ledger.h"
+#include "server/ledger/authority_ledger.h"
 #include "server/ledger/history.h"
 #include "server/ledger/ledger_rows.h"
 #include "server/ledger/ledger_store.h"
@@ -95,6 +96,7 @@ class RunVerifier {
     out.client = [&database](const std::string& sha256, const std::string& client_id) {
       return TextOr(database, "SELECT pem FROM certificates WHERE sha256 = ?1 AND client_id = ?2", {sha256, client_id});
     };
+    out.links = [&database] { return ReadAuthorityLinks(database); };
     return out;
   }
 
@@ -317,6 +319,11 @@ absl::StatusOr<v1::HistoryVerification> VerifyHistory(Database& database, const 
   out.set_schema_version(1);
   out.set_ok(true);
   bool found_head = options.head.empty();
+  TRB_ASSIGN_OR_RETURN(const std::string broken, FindBrokenLink(database));
+  if (!broken.empty()) {
+    SetFault(&out, options.run, 0, broken);
+    return out;
+  }
   if (options.run.empty()) {
     TRB_ASSIGN_OR_RETURN(const bool in_audit, VerifyAudit(database, options.head, &out));
     if (!out.ok()) return out;

@@ -5,12 +5,15 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
+#include "common/base/logging.h"
 #include "common/base/mutex.h"
 #include "common/crypto/credential_directory.h"
 #include "common/crypto/digest.h"
 #include "common/rpc/credentials.h"
+#include "common/rpc/enrolment_client.h"
 #include "common/rpc/limits.h"
 #include "common/rpc/status_codes.h"
 #include "common/wire/check.h"
@@ -25,6 +28,7 @@ using Stub = v1::OperatorService::Stub;
 // Verifying a long history reads every blob.
 constexpr auto kCallTimeout = std::chrono::seconds(30);
 constexpr auto kLongTimeout = std::chrono::minutes(30);
+constexpr absl::Duration kFreshTimeout = absl::Seconds(10);
 
 class GrpcApi final : public OperatorApi {
  public:
@@ -201,10 +205,28 @@ absl::StatusOr<std::string> GrpcApi::PutModel(const v1::ModelHeader& header, con
   return response.model_sha256();
 }
 
+// The identity of an operator on another machine is kept fresh by whoever uses it: which authorities there are, and a
+// certificate in date and of the active one. What fails is told by the call that is wanted.
+void KeepFresh(const OperatorAccess& access) {
+  const auto lock = DirectoryLock::Acquire(access.credential_root);
+  if (!lock.ok()) return;  // another command is at it
+  const auto follow = rpc::FollowAuthorities(access.endpoint, access.credential_root, Clock::System(), kFreshTimeout);
+  const auto own = crypto::CredentialDirectory(access.credential_root).Load();
+  const bool due = own.ok() && Clock::System().Now() >= crypto::RenewalDue(own->certificate);
+  absl::Status renewed;
+  if (due || (follow.ok() && *follow))
+    renewed = rpc::RenewCredential(access.endpoint, access.credential_root, kFreshTimeout);
+  for (const absl::Status& failed : {follow.status(), renewed}) {
+    if (failed.ok() || absl::IsUnavailable(failed) || absl::IsUnimplemented(failed)) continue;
+    Log(LogLevel::kWarning, "identity_not_renewed", {{"why", failed.ToString()}});
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<OperatorApi>> OperatorApi::Connect(const std::string& dir) {
   TRB_ASSIGN_OR_RETURN(const OperatorAccess access, FindOperatorAccess(dir));
+  if (access.joined) KeepFresh(access);
   TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
                        rpc::OpenChannel(access.endpoint, crypto::CredentialDirectory(access.credential_root)));
   return std::make_unique<GrpcApi>(access.endpoint, channel);

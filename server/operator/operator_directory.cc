@@ -34,7 +34,7 @@ absl::StatusOr<OperatorAccess> FindOperatorAccess(const std::string& dir) {
   if (joined.ok()) {
     if (joined->role != "operator")
       return absl::PermissionDeniedError(absl::StrCat(dir, " holds the identity of a client, not of an operator"));
-    return OperatorAccess{joined->main_endpoint, JoinedRoot(dir)};
+    return OperatorAccess{joined->main_endpoint, JoinedRoot(dir), /*joined=*/true};
   }
   const std::string local = dir + "/pki/operator";
   if (!FileExists(local)) {
@@ -43,7 +43,7 @@ absl::StatusOr<OperatorAccess> FindOperatorAccess(const std::string& dir) {
                                 " --name HOST`, or join one with `tributary join --dir ", dir, "`"));
   }
   TRB_ASSIGN_OR_RETURN(const std::string endpoint, MainEndpoint(dir));
-  return OperatorAccess{endpoint, local};
+  return OperatorAccess{endpoint, local, /*joined=*/false};
 }
 
 }  // namespace tributary::op

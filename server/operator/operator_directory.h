@@ -11,6 +11,7 @@ namespace tributary::op {
 struct OperatorAccess {
   std::string endpoint;         // HOST:PORT of the main port
   std::string credential_root;  // a crypto::CredentialDirectory
+  bool joined = false;          // by `tributary join`: nobody else keeps it fresh
 };
 
 // `dir` is a coordinator's directory on its own host (DIR/pki/operator and DIR/endpoints.json), or one that

@@ -48,8 +48,9 @@ absl::StatusOr<OwnerReceipts> FromDirectory(const std::string& directory) {
   TRB_ASSIGN_OR_RETURN(const auto database, Database::Open(absl::StrCat(directory, "/client.db"), /*read_only=*/true));
   TRB_RETURN_IF_ERROR(ReadLedger(*database, &out));
   const crypto::CredentialDirectory credentials(absl::StrCat(directory, "/pki"));
-  TRB_ASSIGN_OR_RETURN(const crypto::Certificate authority, crypto::Certificate::Load(credentials.ca_path()));
-  out.authority_sha256 = authority.sha256();
+  TRB_ASSIGN_OR_RETURN(const crypto::TrustList trust, credentials.LoadTrust());
+  for (const auto* list : {&trust.trusted(), &trust.past()})
+    for (const crypto::Certificate& authority : *list) out.authorities.insert(authority.sha256());
   return out;
 }
 

@@ -4,6 +4,7 @@
 #ifndef TRIBUTARY_SERVER_OPERATOR_OWNER_RECEIPTS_H_
 #define TRIBUTARY_SERVER_OPERATOR_OWNER_RECEIPTS_H_
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ struct OwnerReceipts {
   std::vector<v1::Receipt> receipts;  // in the order of sending
   // ---- from a directory only
   std::vector<history::RememberedRun> runs;
-  std::string authority_sha256;  // of the CA certificate that the client joined with
+  std::set<std::string> authorities;  // of the CA certificates that the client trusts, or trusted once
 };
 
 // NOT_FOUND; INVALID_ARGUMENT when it is neither, or a receipt in it cannot be read.

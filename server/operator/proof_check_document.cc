@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/crypto/certificate.h"
+#include "absl/strings/str_join.h"
+#include "common/base/files.h"
+#include "common/crypto/trust_list.h"
 #include "common/history/proof_check.h"
 #include "common/history/receipt_check.h"
 #include "server/operator/output.h"
@@ -74,10 +76,22 @@ absl::Status CompareMemory(const OwnerReceipts& owner, const CheckedProof& proof
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> DigestOf(const std::string& ca_file) {
-  if (ca_file.empty()) return std::string();
-  TRB_ASSIGN_OR_RETURN(const crypto::Certificate authority, crypto::Certificate::Load(ca_file));
-  return authority.sha256();
+// Of all certificates in it: a client's ca.pem may have two.
+absl::StatusOr<std::set<std::string>> DigestsOf(const std::string& ca_file) {
+  std::set<std::string> out;
+  if (ca_file.empty()) return out;
+  TRB_ASSIGN_OR_RETURN(const std::string pem,
+                       ReadFile(ca_file, crypto::kMaxAuthorities * crypto::kMaxCertificatePemBytes));
+  const auto all = crypto::Certificate::AllFromPem(pem, crypto::kMaxAuthorities);
+  if (!all.ok()) return Annotate(all.status(), ca_file);
+  if (all->empty()) return absl::InvalidArgumentError(absl::StrCat(ca_file, ": this is no certificate"));
+  for (const crypto::Certificate& authority : *all) out.insert(authority.sha256());
+  return out;
+}
+
+bool HangsOn(const CheckedProof& proof, const std::set<std::string>& authorities) {
+  return std::any_of(authorities.begin(), authorities.end(),
+                     [&](const std::string& sha256) { return proof.authorities.contains(sha256); });
 }
 
 std::string AuthorityLine(const v1::HistoryCheck& c) {
@@ -91,20 +105,22 @@ std::string AuthorityLine(const v1::HistoryCheck& c) {
 }  // namespace
 
 absl::StatusOr<v1::HistoryCheck> CheckProofFile(const ProofQuestion& question) {
-  TRB_ASSIGN_OR_RETURN(const std::string named_ca, DigestOf(question.ca));
+  TRB_ASSIGN_OR_RETURN(const std::set<std::string> named_ca, DigestsOf(question.ca));
   OwnerReceipts owner;
   if (!question.uploads.empty()) {
     TRB_ASSIGN_OR_RETURN(owner, LoadOwnerReceipts(question.uploads));
   }
   std::set<std::string> tasks;
   for (const v1::Receipt& receipt : owner.receipts) tasks.insert(receipt.record().task_id());
-  const std::string pinned = named_ca.empty() ? owner.authority_sha256 : named_ca;
+  const std::set<std::string>& pinned = named_ca.empty() ? owner.authorities : named_ca;
   TRB_ASSIGN_OR_RETURN(const CheckedProof proof, history::CheckProof(question.file, pinned, tasks));
   v1::HistoryCheck out = Describe(proof);
   if (!out.ok()) return out;
   if (!pinned.empty()) out.set_authority_pinned_by(named_ca.empty() ? "uploads" : "--ca");
-  if (!owner.authority_sha256.empty() && owner.authority_sha256 != proof.authority_sha256)
-    SetFault(&out, 0, absl::StrCat("your client joined a federation with the CA certificate ", owner.authority_sha256));
+  if (!owner.authorities.empty() && !HangsOn(proof, owner.authorities))
+    SetFault(&out, 0,
+             absl::StrCat("your client joined a federation with the CA certificate ",
+                          absl::StrJoin(owner.authorities, ", ")));
   CompareReceipts(owner, proof, &out);
   TRB_RETURN_IF_ERROR(CompareMemory(owner, proof, &out));
   return out;

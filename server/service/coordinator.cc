@@ -19,6 +19,7 @@
 #include "server/identity/federation.h"
 #include "server/ledger/identity_ledger.h"
 #include "server/ledger/ledger_store.h"
+#include "server/service/authority_intake.h"
 #include "server/service/door.h"
 #include "server/service/endpoints_file.h"
 #include "server/service/enrolment_door.h"
@@ -87,6 +88,7 @@ struct Coordinator::Impl {
   absl::Status Reload();
   void AuditStranger(const std::string& action, const std::string& address, const std::string& certificate_sha256,
                      const std::string& reason);
+  void EndAuthority(const std::string& id);
   void OnEnded(identity::Role role, const std::string& id, const std::string& reason);
   absl::Status AuditOwn(const std::string& action);
   void Stop();
@@ -102,6 +104,7 @@ struct Coordinator::Impl {
   std::unique_ptr<identity::CertificateAuthority> authority;
   std::unique_ptr<identity::CertificateRenewal> renewal;
   std::unique_ptr<ledger::LedgerStore> store;
+  std::unique_ptr<AuthorityIntake> authorities;
   LiveCalls live;
   std::unique_ptr<Connections> connections;  // of the main port
   std::unique_ptr<identity::IdentityService> identities;
@@ -156,12 +159,25 @@ absl::Status Coordinator::Impl::OpenIdentities() {
   renewal = std::make_unique<identity::CertificateRenewal>(options.directory, federation, *authority, *identity_store,
                                                            *options.clock);
   TRB_RETURN_IF_ERROR(renewal->Tick());
+  TRB_RETURN_IF_ERROR(identity::RenewReceiptCertificate(options.directory, *authority));
   TRB_ASSIGN_OR_RETURN(const crypto::Issuer receipts, identity::LoadReceiptSigner(options.directory));
   ledger::Signer signer{federation.id, receipts.certificate.pem(), authority->certificate().pem(),
                         [key = receipts.key](std::string_view message) { return key.Sign(message); }};
   ledger::LedgerStore::Options remembers{database.get(), blobs.get(), std::move(signer)};
   remembers.clock = options.clock;
   TRB_ASSIGN_OR_RETURN(store, ledger::LedgerStore::Create(std::move(remembers)));
+  AuthorityIntake::Options taken;
+  taken.directory = options.directory;
+  taken.authority = authority.get();
+  taken.identities = identity_store.get();
+  taken.ledger = store.get();
+  taken.clock = options.clock;
+  taken.end = [this](const std::string& id) { EndAuthority(id); };
+  taken.announce = [this] {
+    if (federation_service != nullptr) federation_service->AnnounceAuthorities();
+  };
+  authorities = std::make_unique<AuthorityIntake>(std::move(taken));
+  TRB_RETURN_IF_ERROR(authorities->TakeIn());
 
   identity::IdentityService::Options who;
   who.store = identity_store.get();
@@ -271,7 +287,8 @@ absl::Status Coordinator::Impl::OpenDoors() {
                    identity::ServerCredentialDirectory(options.directory),
                    {federation_service.get(), operator_service.get()},
                    connections.get(),
-                   nullptr};
+                   nullptr,
+                   authorities->trust()};
   main.on_refused = [this](const rpc::HandshakeRefusal& refusal) {
     refused_log.Log(LogLevel::kWarning, "handshake_refused",
                     {{"certificate", refusal.certificate_sha256}, {"reason", refusal.reason}});
@@ -331,11 +348,18 @@ void Coordinator::Impl::AuditStranger(const std::string& action, const std::stri
 
 absl::Status Coordinator::Impl::Reload() {
   TRB_ASSIGN_OR_RETURN(Settings fresh, ReadSettings(options.directory, federation));
+  TRB_RETURN_IF_ERROR(authorities->TakeIn());
   SetLogLevel(LevelOf(fresh.log_level));
   connections->SetLimits(Connections::Fit(fresh.connections, DescriptorLimit()));
   federation_service->SetLimits(fresh.limits);
   housekeeping->RenewNow();
   return absl::OkStatus();
+}
+
+// A client or operator whose certificate is of an authority that was retired.
+void Coordinator::Impl::EndAuthority(const std::string& id) {
+  live.CutIdentity(id, absl::UnauthenticatedError("the authority of this certificate was retired"));
+  if (connections != nullptr) connections->EndIdentity(id);
 }
 
 void Coordinator::Impl::OnEnded(identity::Role role, const std::string& id, const std::string& reason) {

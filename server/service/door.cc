@@ -20,8 +20,9 @@ Door::Door(std::unique_ptr<SocketListener> listener, std::unique_ptr<Handover> h
 Door::~Door() { Close(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<Door>> Door::Open(std::unique_ptr<SocketListener> listener, Parts parts) {
-  TRB_ASSIGN_OR_RETURN(const auto tls, rpc::MakeServerCredentials(parts.kind, parts.credentials,
-                                                                  rpc::kCredentialRefreshSeconds, parts.on_refused));
+  TRB_ASSIGN_OR_RETURN(const auto tls,
+                       rpc::MakeServerCredentials(parts.kind, parts.credentials, rpc::kCredentialRefreshSeconds,
+                                                  parts.on_refused, parts.trust));
   grpc::ServerBuilder builder;
   rpc::ApplyServerOptions(parts.kind, &builder);
   auto handover = std::make_unique<Handover>();

@@ -30,7 +30,8 @@ class Door {
     crypto::CredentialDirectory credentials;
     std::vector<grpc::Service*> services;  // borrowed, as the connections; both outlive the door
     Connections* connections;
-    rpc::OnHandshakeRefused on_refused;  // may be empty
+    rpc::OnHandshakeRefused on_refused;                           // may be empty
+    std::shared_ptr<const crypto::CurrentTrust> trust = nullptr;  // of peers; null: as the credentials say
   };
   // Over a socket that listens; connections wait until Serve.
   static absl::StatusOr<std::unique_ptr<Door>> Open(std::unique_ptr<SocketListener> listener, Parts parts);

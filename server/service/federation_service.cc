@@ -15,6 +15,7 @@ constexpr std::string_view kDownloadModel = "/tributary.v1.FederationService/Dow
 constexpr std::string_view kBeginUpload = "/tributary.v1.FederationService/BeginUpload";
 constexpr std::string_view kUploadUpdate = "/tributary.v1.FederationService/UploadUpdate";
 constexpr std::string_view kRenew = "/tributary.v1.FederationService/Renew";
+constexpr std::string_view kReportTrust = "/tributary.v1.FederationService/ReportTrust";
 
 constexpr uint64_t kReconnectMinMs = 500, kReconnectMaxMs = 15'000;
 constexpr uint64_t kUploadRetryMs = 250;
@@ -98,6 +99,8 @@ absl::Status FederationService::OnMessage(const std::shared_ptr<Session>& sessio
     options_.runs->TaskAnswered(client, message.answer());
   } else if (message.has_progress()) {
     options_.runs->TaskProgressed(client, message.progress());
+  } else if (message.has_trust()) {
+    return options_.identities->RecordTrust(session->pass().caller, message.trust());
   }
   return absl::OkStatus();  // a kind that a later version added is passed over
 }
@@ -115,6 +118,8 @@ absl::Status FederationService::SayHello(const std::shared_ptr<Session>& session
   welcome.set_heartbeat_interval_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(heartbeat)));
   welcome.set_reconnect_min_ms(kReconnectMinMs);
   welcome.set_reconnect_max_ms(kReconnectMaxMs);
+  v1::AuthorityList authorities = options_.identities->TellAuthorities(options_.sessions->Count());
+  if (authorities.authorities_size() > 0) *welcome.mutable_authorities() = std::move(authorities);
   for (v1::TaskVerdict& verdict : options_.runs->ClientOnline(client, hello)) {
     *welcome.add_verdicts() = std::move(verdict);
   }
@@ -210,6 +215,22 @@ grpc::ServerUnaryReactor* FederationService::Renew(grpc::CallbackServerContext* 
   return options_.gate->Serve(context, kRenew, *request, [this, request, response](const identity::Principal& caller) {
     return Fill(response, options_.identities->Renew(*request, caller));
   });
+}
+
+grpc::ServerUnaryReactor* FederationService::ReportTrust(grpc::CallbackServerContext* context,
+                                                         const v1::TrustReport* request, v1::AuthorityList* response) {
+  return options_.gate->Serve(context, kReportTrust, *request,
+                              [this, request, response](const identity::Principal& caller) {
+                                TRB_RETURN_IF_ERROR(options_.identities->RecordTrust(caller, *request));
+                                *response = options_.identities->TellAuthorities(options_.sessions->Count());
+                                return absl::OkStatus();
+                              });
+}
+
+void FederationService::AnnounceAuthorities() {
+  v1::CoordinatorMessage message;
+  *message.mutable_authorities() = options_.identities->TellAuthorities(options_.sessions->Count());
+  options_.sessions->SendAll(message);
 }
 
 }  // namespace tributary::service

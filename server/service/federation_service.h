@@ -53,6 +53,10 @@ class FederationService final : public v1::FederationService::CallbackService, p
                                                          v1::UploadUpdateResponse* response) override;
   grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context, const v1::RenewRequest* request,
                                   v1::RenewResponse* response) override;
+  grpc::ServerUnaryReactor* ReportTrust(grpc::CallbackServerContext* context, const v1::TrustReport* request,
+                                        v1::AuthorityList* response) override;
+  // To every open session: the authorities have changed.
+  void AnnounceAuthorities();
 
  private:
   absl::Status OnArrival(Session* session) override;

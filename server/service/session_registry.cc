@@ -117,15 +117,21 @@ absl::Status SessionRegistry::CountEnrolled() {
   return absl::OkStatus();
 }
 
-void SessionRegistry::EndAll(const v1::Pace& pace) {
+std::vector<std::shared_ptr<SessionSink>> SessionRegistry::AllSinks() {
   std::vector<std::shared_ptr<SessionSink>> all;
-  {
-    MutexLock lock(&mu_);
-    for (const auto& [id, entry] : entries_) all.push_back(entry.sink);
-  }
+  MutexLock lock(&mu_);
+  for (const auto& [id, entry] : entries_) all.push_back(entry.sink);
+  return all;
+}
+
+void SessionRegistry::SendAll(const v1::CoordinatorMessage& message) {
+  for (const auto& sink : AllSinks()) sink->Send(message);
+}
+
+void SessionRegistry::EndAll(const v1::Pace& pace) {
   v1::CoordinatorMessage message;
   *message.mutable_pace() = pace;
-  for (const auto& sink : all) {
+  for (const auto& sink : AllSinks()) {
     sink->Send(message);
     sink->End(absl::UnavailableError(pace.reason()), true);
   }

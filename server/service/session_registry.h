@@ -66,6 +66,8 @@ class SessionRegistry : public rounds::Dispatcher {
   void EndSilent(absl::Duration newcomers) TRB_EXCLUDES(mu_);
   // Sends the pace to all, then ends them (UNAVAILABLE) once it is out.
   void EndAll(const v1::Pace& pace) TRB_EXCLUDES(mu_);
+  // To all that have said hello.
+  void SendAll(const v1::CoordinatorMessage& message) TRB_EXCLUDES(mu_);
   bool IsOnline(const std::string& client_id) TRB_EXCLUDES(mu_);
   // How often the next session shall beat. All enrolled clients count: after a restart they come back one by one.
   absl::Duration Heartbeat(absl::Duration base) TRB_EXCLUDES(mu_);
@@ -80,6 +82,7 @@ class SessionRegistry : public rounds::Dispatcher {
   v1::RunHead KnownHead(const std::string& client_id, const std::string& run_id) override TRB_EXCLUDES(mu_);
 
  private:
+  std::vector<std::shared_ptr<SessionSink>> AllSinks() TRB_EXCLUDES(mu_);
   // A task on its way, and the head that it carries.
   struct Pushed {
     std::string task_id;

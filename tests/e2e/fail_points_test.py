@@ -12,6 +12,7 @@ source is searched for those that nothing passed. So a new fail point, or a new 
 
 import argparse
 import concurrent.futures
+import json
 import os
 import re
 import sys
@@ -140,6 +141,55 @@ class Join:
                                 invitation + "\n", env)
 
 
+class Rotation:
+    """While the authority is replaced: the command, or the coordinator that takes a step in."""
+
+    def __init__(self, template):
+        self.template = template
+
+    def rotate(self, trial, env):
+        """Each step is run again when it was ended, and so is the coordinator. Whether anything was."""
+        ended = False
+        for step in (["stage"], ["activate", "--leave-behind"], ["retire", "--leave-behind"]):
+            command = ["ca", *step, "--dir", trial.dir]
+            first = self.template.program("tributary-coordinator", command, env=env)
+            if first.code != 0:
+                ended = True
+                self.template.program("tributary-coordinator", command).ok()
+            ended = self.take_in(trial, env) or ended
+        return ended
+
+    @staticmethod
+    def take_in(trial, env):
+        ended = False
+        try:
+            trial.start(env)
+        except AssertionError:
+            ended = True
+            trial.coordinator.kill()
+            trial.start()
+        trial.coordinator.stop()
+        trial.coordinator = None
+        return ended
+
+    def case(self, name, action, k):
+        with Trial(self.template, "") as trial:
+            ended = self.rotate(trial, fault(name, action, k))
+            pki = os.path.join(trial.dir, "pki")
+            assert sorted(n for n in os.listdir(pki) if n.startswith("ca")) == ["ca", "ca.retired"], os.listdir(pki)
+            (retired,) = os.listdir(os.path.join(pki, "ca.retired"))
+            assert not os.path.exists(os.path.join(pki, "ca.retired", retired, "ca.key")), "its key is still there"
+            status = json.loads(self.template.program("tributary-coordinator", ["ca", "status", "--dir", trial.dir, "-o", "json"]).ok().out)
+            assert [(a["state"], int(a["since_unix_ms"]) > 0) for a in status["authorities"]] == [("active", True), ("retired", True)], status
+            self.template.program("tributary-coordinator", ["verify", "--dir", trial.dir]).ok()
+            trial.start()
+            actions = [a["action"] for a in trial.doc("audit", "list", "--limit", "1000")["entries"] if a["action"].startswith("ca.")]
+            assert sorted(actions) == ["ca.activate", "ca.retire", "ca.retiring", "ca.stage"], actions
+            trial.coordinator.kill()
+            trial.coordinator = None
+            return ended or action != "abort"
+
+
 # ---- all of them
 
 
@@ -152,13 +202,15 @@ class Worker:
         self.expected = reference(self.template, small_plan(), traced=True)
         self.kinds = {"coordinator": Run(self.template, "coordinator"), CLIENTS[0]: Run(self.template, CLIENTS[0]),
                       "init": Init(self.template), "join": Join(self.template, "join"),
-                      "enrolment": Join(self.template, "enrolment")}
+                      "enrolment": Join(self.template, "enrolment"), "ca": Rotation(self.template)}
+        with Trial(self.template, "") as trial:
+            self.kinds["ca"].rotate(trial, self.template.trace("ca"))
 
     def passed(self):
         """(program, name) -> passes."""
         found = {(program, name): count for program in self.kinds for name, count in self.template.passed(program).items()}
-        # What an enrolling coordinator passes at every start is tested in a run already.
-        return {(p, n): c for (p, n), c in found.items() if p != "enrolment" or ("coordinator", n) not in found}
+        # What a coordinator passes at every start is tested in a run already.
+        return {(p, n): c for (p, n), c in found.items() if p not in ("enrolment", "ca") or ("coordinator", n) not in found}
 
     def close(self):
         self.template.__exit__()

@@ -27,7 +27,7 @@ _TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 def _generate_stubs():
     out = tempfile.mkdtemp(prefix="tributary-stubs-")
     protos = os.path.join(_TOP, "protos")
-    names = ["model", "plan", "update", "enrolment", "federation", "operator"]
+    names = ["model", "plan", "update", "authority", "enrolment", "federation", "operator"]
     subprocess.run(["protoc", f"-I{protos}", f"--python_out={out}", f"--grpc_out={out}",
                     "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin"] +
                    [f"{protos}/tributary/v1/{n}.proto" for n in names], check=True)

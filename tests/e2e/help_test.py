@@ -8,7 +8,7 @@ import federation
 from federation import run_program
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "help")
-VERBS = {"tributary-coordinator": ["init", "run", "verify", "backup", "restore", "upgrade"],
+VERBS = {"tributary-coordinator": ["init", "run", "verify", "backup", "restore", "upgrade", "ca status", "ca stage", "ca activate", "ca retire"],
          "tributary-client": ["join", "run", "uploads", "doctor"]}
 
 
@@ -16,7 +16,7 @@ class HelpTest(unittest.TestCase):
     def check(self, program):
         text = ""
         for verb in [None] + VERBS[program]:
-            arguments = ([verb] if verb else []) + ["--help"]
+            arguments = (verb.split() if verb else []) + ["--help"]
             answer = run_program(program, arguments).ok()
             if verb:
                 self.assertIn("Example:", answer.out, verb)

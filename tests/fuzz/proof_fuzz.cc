@@ -29,6 +29,6 @@ FUZZ_INPUT(input) {
   std::string bytes(input.substr(1));
   bytes += crypto::Sha256(bytes);
   const std::string path = fuzz::Scratch().Write("proof", bytes);
-  const auto proof = history::CheckProof(path, "", {"task"});
+  const auto proof = history::CheckProof(path, {}, {"task"});
   if (proof.ok() && proof->fault.empty()) fuzz::Require(proof->records.size() >= 1);
 }

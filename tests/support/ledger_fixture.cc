@@ -8,6 +8,7 @@
 #include "common/base/bytes.h"
 #include "common/crypto/digest.h"
 #include "common/update/signed_record.h"
+#include "server/ledger/authority_ledger.h"
 #include "server/ledger/history.h"
 
 namespace tributary::testing {
@@ -107,6 +108,22 @@ void LedgerFixture::ReplaceCertificate(const std::string& client_id,
       "INSERT INTO certificates (sha256, serial, client_id, pem, request_sha256, not_before_unix_ms, "
       "not_after_unix_ms, issued_unix_ms, state) VALUES (?1, ?2, ?3, ?4, '', 0, ?5, ?6, 'active')",
       {certificate.sha256(), certificate.serial(), client_id, certificate.pem(), int64_t{1} << 50, now()}));
+}
+
+void LedgerFixture::Rotate() {
+  using State = crypto::AuthorityNews::State;
+  const auto vouch = [](const crypto::Issuer& by, const crypto::Issuer& other) {
+    return Must(crypto::Issue(by, other.key.public_key(), Terms(crypto::CertificateUse::kAuthority, "ca", "")));
+  };
+  const std::vector<crypto::AuthorityNews> all = {
+      {stranger_->certificate, State::kActive, {vouch(*authority_, *stranger_)}},
+      {authority_->certificate, State::kRetiring, {vouch(*stranger_, *authority_)}}};
+  const auto transaction = Must(storage::Transaction::Begin(*database_));
+  Must(ledger::RecordAuthorities(*database_, all, now()));
+  Must(transaction->Commit());
+  const crypto::CertificateTerms terms = Terms(crypto::CertificateUse::kReceipt, "receipts", "/receipts");
+  receipt_certificate_pem_ = Must(crypto::Issue(*stranger_, receipt_key_->public_key(), terms)).pem();
+  Must(store_->SetReceiptCertificate(receipt_certificate_pem_, stranger_->certificate.pem()));
 }
 
 void LedgerFixture::Revoke(const std::string& client_id) {

@@ -56,6 +56,11 @@ class LedgerFixture {
   void ReplaceCertificate(const std::string& client_id, const std::function<void(crypto::CertificateTerms*)>& change,
                           bool by_a_stranger = false);
 
+  // The stranger takes over from the federation's authority, as `ca` and the coordinator do it: each has vouched for
+  // the other. What it issued is the federation's from here on.
+  void Rotate();
+  crypto::Certificate authority(bool stranger = false) const { return Authority(stranger).certificate; }
+
   // A small plan: 10 rounds, 4 clients, keep_updates "run".
   static v1::RunPlan Plan();
   // A run of that plan with a stored initial model; returns its id.

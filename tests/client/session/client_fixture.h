@@ -48,7 +48,7 @@ class ClientFixture : public ::testing::Test {
     cache_ = ModelCache::Open(dir_.path()).value();
     board_ = TaskBoard::Create(ledger_.get(), &clock_).value();
     intake_ = std::make_unique<TaskIntake>(
-        TaskIntake::Parts{ledger_.get(), data_.get(), &policy_, &federation_.ca(), &clock_});
+        TaskIntake::Parts{ledger_.get(), data_.get(), &policy_, &federation_.trust(), &clock_});
   }
 
   Trainer::Parts TrainerParts() {
@@ -58,7 +58,7 @@ class ClientFixture : public ::testing::Test {
     parts.cache = cache_.get();
     parts.data = data_.get();
     parts.outbox = outbox_.get();
-    parts.ca = &federation_.ca();
+    parts.trust = &federation_.trust();
     parts.clock = &clock_;
     parts.signer = [this] { return federation_.ClientSigner(); };
     parts.train = train_;
@@ -78,6 +78,7 @@ class ClientFixture : public ::testing::Test {
     };
     parts.clock_fault = [this] { return clock_fault_; };
     parts.renewal = renewal_;
+    parts.authorities = authorities_;
     parts.identity = {"client-1", "anna", "client", "fed", "", ""};
     return parts;
   }
@@ -163,6 +164,7 @@ class ClientFixture : public ::testing::Test {
   policy::Policy policy_;
   FakeLink link_;
   Trainer::TrainFunction train_ = learning::TrainLocally;
+  Authorities* authorities_ = nullptr;
   Renewal* renewal_ = nullptr;
   std::string clock_fault_;
   std::unique_ptr<DataHolder> data_;

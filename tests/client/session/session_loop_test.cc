@@ -236,6 +236,65 @@ TEST_F(SessionLoopTest, HeartbeatsGoOutAtTheIntervalOfTheWelcome) {
   }
 }
 
+// Trusts what it is told, by name.
+class FakeAuthorities final : public Authorities {
+ public:
+  std::vector<std::string> Trusted() override {
+    const MutexLock lock(&mu_);
+    return trusted_;
+  }
+  bool Take(const v1::AuthorityList& list) override {
+    const MutexLock lock(&mu_);
+    const std::vector<std::string> before = std::move(trusted_);
+    trusted_.clear();
+    for (const v1::Authority& one : list.authorities()) trusted_.push_back(one.certificate_pem());
+    return trusted_ != before;
+  }
+  std::string Fault() override { return ""; }
+
+ private:
+  Mutex mu_;
+  std::vector<std::string> trusted_ TRB_GUARDED_BY(mu_) = {"first"};
+};
+
+v1::AuthorityList AuthoritiesNamed(const std::vector<std::string>& names) {
+  v1::AuthorityList out;
+  for (const std::string& name : names) {
+    out.add_authorities()->set_certificate_pem(name);
+    out.mutable_authorities(out.authorities_size() - 1)->set_state(v1::Authority::ACTIVE);
+  }
+  return out;
+}
+
+TEST_F(SessionLoopTest, AuthoritiesThatAWelcomeBringsAreTakenOverAndReported) {
+  FakeAuthorities authorities;
+  authorities_ = &authorities;
+  *link_.welcome.mutable_authorities() = AuthoritiesNamed({"first", "second"});
+  StartSession();
+  EXPECT_THAT(link_.AwaitHello(1).trusted_authorities(), ::testing::ElementsAre("first"));
+  const v1::ClientMessage report = link_.Await([](const v1::ClientMessage& m) { return m.has_trust(); });
+  EXPECT_THAT(report.trust().authorities(), ::testing::ElementsAre("first", "second"));
+  EXPECT_EQ(link_.reconnects(), 1) << "calls from here on go by the new list";
+  StopAll();
+}
+
+TEST_F(SessionLoopTest, AuthoritiesThatChangeDuringASessionDoNotEndIt) {
+  FakeAuthorities authorities;
+  authorities_ = &authorities;
+  StartSession();
+  link_.AwaitHello(1);
+  for (const char* next : {"second", "third"}) {
+    v1::CoordinatorMessage message;
+    *message.mutable_authorities() = AuthoritiesNamed({next});
+    link_.Push(message);
+    link_.Await([next](const v1::ClientMessage& m) {
+      return m.has_trust() && m.trust().authorities_size() == 1 && m.trust().authorities(0) == next;
+    });
+  }
+  EXPECT_EQ(link_.sessions(), 1);
+  StopAll();
+}
+
 TEST_F(SessionLoopTest, ALostSessionComesBackAfterAPause) {
   StartSession();
   link_.AwaitHello(1);

@@ -92,7 +92,7 @@ TEST_F(TaskIntakeTest, ADroppedTaskThatComesAgainCountsAgain) {
 }
 
 TEST_F(TaskIntakeTest, AModelThatCannotFitIntoMemoryIsDeclined) {
-  TaskIntake small({ledger_.get(), data_.get(), &policy_, &federation_.ca(), &clock_, 1, 64});
+  TaskIntake small({ledger_.get(), data_.get(), &policy_, &federation_.trust(), &clock_, 1, 64});
   const TaskIntake::Decision decision = small.Decide(federation_.Task(1)).value();
   EXPECT_EQ("training_failed", decision.refusal.code);
   EXPECT_NE(std::string::npos, decision.refusal.reason.find("memory")) << decision.refusal.reason;

@@ -37,6 +37,7 @@ std::string Body(uint64_t round) { return crypto::Sha256Hex("body " + std::to_st
 TestFederation::TestFederation()
     : plan(testing::TinyPlan()),
       ca_(NewCa()),
+      trust_(ca_.certificate),
       receipt_key_(NewKey()),
       client_key_(NewKey()),
       receipt_certificate_(Certify(receipt_key_.public_key(), crypto::CertificateUse::kReceipt)),

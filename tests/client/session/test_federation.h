@@ -35,6 +35,7 @@ class TestFederation {
   v1::Receipt ReceiptFor(const v1::UpdateRecord& record, const v1::TrainTask& task) const;
   Signer ClientSigner() const { return {client_key_, client_certificate_}; }
   const crypto::Certificate& ca() const { return ca_.certificate; }
+  const crypto::CurrentTrust& trust() const { return trust_; }
   crypto::Certificate Certify(const crypto::PublicKey& key, crypto::CertificateUse use) const;
   // Rows of three features in two classes.
   static data::Dataset Data(size_t count);
@@ -46,6 +47,7 @@ class TestFederation {
 
  private:
   crypto::Issuer ca_;
+  crypto::CurrentTrust trust_;
   crypto::PrivateKey receipt_key_, client_key_;
   crypto::Certificate receipt_certificate_, client_certificate_;
 };

@@ -58,7 +58,7 @@ TEST_F(CredentialDirectoryTest, WhatIsInstalledIsLoaded) {
   ASSERT_OK(directory_.Install(credential));
   ASSERT_OK_AND_ASSIGN(const Credential loaded, directory_.Load());
   EXPECT_EQ(loaded.certificate.sha256(), credential.certificate.sha256());
-  EXPECT_EQ(loaded.ca.sha256(), authority_.certificate.sha256());
+  EXPECT_EQ(loaded.trust.active().sha256(), authority_.certificate.sha256());
   EXPECT_TRUE(loaded.certificate.Certifies(loaded.key));
 }
 
@@ -88,7 +88,7 @@ TEST_F(CredentialDirectoryTest, WhatDoesNotBelongTogetherIsNotInstalled) {
   credential.key = *PrivateKey::Generate();
   EXPECT_THAT(directory_.Install(credential), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("key")));
   credential = NewCredential();
-  credential.ca = MakeAuthority().certificate;
+  credential.trust = MakeAuthority().certificate;
   EXPECT_THAT(directory_.Install(credential), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("CA")));
   EXPECT_THAT(directory_.Load(), StatusIs(absl::StatusCode::kNotFound));
 }

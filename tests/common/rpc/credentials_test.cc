@@ -24,6 +24,7 @@ using ::testing::IsEmpty;
 using testing::IsOk;
 using testing::MakeAuthority;
 using testing::MakeCredential;
+using testing::MakeCross;
 using ::testing::Not;
 using ::testing::StartsWith;
 using testing::StatusIs;
@@ -204,6 +205,83 @@ TEST_F(CredentialsTest, AServerOfAForeignCaIsRefused) {
   const absl::Status status = CallServerWith({}, MakeAuthority()).status;
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not signed by this federation's authority")));
   EXPECT_THAT(WrongServer(status), StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+// ---- while one authority takes over from another
+
+TEST_F(CredentialsTest, AServerOfTheNextAuthorityIsBelievedOnTheWordOfTheOneThatIsTrusted) {
+  const crypto::Issuer next = MakeAuthority(), stranger = MakeAuthority();
+  struct Case {
+    const char* name;
+    std::vector<crypto::Certificate> chain;
+    bool good;
+  } cases[] = {{"vouched for", {MakeCross(authority_, next)}, true},
+               {"among others", {MakeCross(stranger, next), MakeCross(authority_, next)}, true},
+               {"silent", {}, false},
+               {"by a stranger", {MakeCross(stranger, next)}, false},
+               {"for a stranger", {MakeCross(authority_, stranger)}, false},
+               {"expired", {MakeCross(authority_, next, /*expired=*/true)}, false}};
+  for (const Case& c : cases) {
+    TestTerms terms;
+    terms.use = crypto::CertificateUse::kServer;
+    crypto::Credential shown = MakeCredential(next, terms);
+    shown.trust = crypto::TrustList({next.certificate, authority_.certificate}, {});
+    shown.chain = c.chain;
+    crypto::CredentialDirectory directory(dir_.File("next-server"));
+    Install(&directory, shown);
+    const testing::TestServer server(Listener::kMain, directory, std::vector<grpc::Service*>{&service_});
+    const absl::Status status = Call(*OpenChannel(server.endpoint(), client_directory_)).status;
+    EXPECT_EQ(status.ok(), c.good) << c.name << ": " << status;
+    if (!c.good) {
+      EXPECT_THAT(WrongServer(status), StatusIs(absl::StatusCode::kPermissionDenied,
+                                                HasSubstr("the authority was replaced while this machine was away")));
+    }
+  }
+}
+
+TEST_F(CredentialsTest, AMemberOfARetiredAuthorityIsRefusedAsThat) {
+  const crypto::Issuer next = MakeAuthority();
+  TestTerms terms;
+  terms.use = crypto::CertificateUse::kServer;
+  crypto::Credential shown = MakeCredential(next, terms);
+  shown.trust = crypto::TrustList({next.certificate}, {authority_.certificate});
+  Install(&server_directory_, shown);
+  const crypto::Credential old = MakeCredential(authority_);
+  refusals_.clear();
+  {
+    const testing::TestServer server(Listener::kMain, server_directory_, std::vector<grpc::Service*>{&service_}, 1,
+                                     [this](const HandshakeRefusal& refusal) { refusals_.push_back(refusal); });
+    grpc::SslCredentialsOptions options{next.certificate.pem(), old.key.ToPem(), old.certificate.pem()};
+    EXPECT_THAT(Call(grpc::CreateChannel(server.endpoint(), grpc::SslCredentials(options))).status,
+                StatusIs(absl::StatusCode::kUnavailable));
+  }
+  ASSERT_THAT(refusals_, Not(IsEmpty()));
+  EXPECT_THAT(refusals_[0].reason, HasSubstr("of an authority that this federation has retired"));
+}
+
+TEST_F(CredentialsTest, WhoIsTrustedChangesForHandshakesWithoutARestart) {
+  const crypto::Issuer next = MakeAuthority();
+  const auto trust = std::make_shared<crypto::CurrentTrust>(crypto::TrustList(authority_.certificate));
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", *MakeServerCredentials(Listener::kMain, server_directory_, 1, nullptr, trust),
+                           &port);
+  builder.RegisterService(&service_);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const auto call_as = [&](const crypto::Issuer& by) {
+    const crypto::Credential peer = MakeCredential(by);
+    grpc::SslCredentialsOptions options{authority_.certificate.pem(), peer.key.ToPem(), peer.certificate.pem()};
+    return Call(grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::SslCredentials(options))).status.ok();
+  };
+  EXPECT_TRUE(call_as(authority_));
+  EXPECT_FALSE(call_as(next));
+  trust->Set(crypto::TrustList({next.certificate, authority_.certificate}, {}));
+  EXPECT_TRUE(call_as(authority_));
+  EXPECT_TRUE(call_as(next));
+  trust->Set(crypto::TrustList({next.certificate}, {authority_.certificate}));
+  EXPECT_FALSE(call_as(authority_));
+  EXPECT_TRUE(call_as(next));
+  server->Shutdown();
 }
 
 TEST_F(CredentialsTest, AServerThatIsNotThereIsNoOtherServer) {

@@ -48,6 +48,10 @@ crypto::Issuer MakeAuthority() {
   return {std::move(certificate), std::move(key)};
 }
 
+crypto::Certificate MakeCross(const crypto::Issuer& by, const crypto::Issuer& other, bool expired) {
+  return *crypto::Issue(by, other.key.public_key(), Terms(crypto::CertificateUse::kAuthority, expired));
+}
+
 crypto::Credential MakeCredential(const crypto::Issuer& authority, const TestTerms& wanted) {
   crypto::PrivateKey key = *crypto::PrivateKey::Generate();
   crypto::CertificateTerms terms = Terms(wanted.use, wanted.expired);

@@ -24,6 +24,8 @@ struct TestTerms {
   std::vector<std::string> addresses = {"127.0.0.1"};
   std::string path = "";  // of the URI spiffe://test/...; empty: as the use wants it, for a server /coordinator
 };
+// The word of `by` for the key of `other`.
+crypto::Certificate MakeCross(const crypto::Issuer& by, const crypto::Issuer& other, bool expired = false);
 crypto::Credential MakeCredential(const crypto::Issuer& authority, const TestTerms& terms = {});
 // A certificate that signs itself, with a CA file that names `claimed`. Install would refuse it: it is written by hand.
 void WriteSelfSigned(const std::string& root, const crypto::Certificate& claimed);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "common/base/mutex.h"
@@ -173,6 +174,59 @@ class FakeIdentityStore final : public IdentityStore {
     return absl::OkStatus();
   }
 
+  absl::Status RecordTrust(Role role, const std::string& id, const std::vector<std::string>& authorities,
+                           int64_t) override {
+    const MutexLock lock(&mu_);
+    if (FindById(role, id) == nullptr) return NoSuchSubject(role, id);
+    trusts_[{role, id}] = std::set<std::string>(authorities.begin(), authorities.end());
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<Member>> ListMembers() override {
+    std::vector<Member> out;
+    for (const Role role : {Role::kClient, Role::kOperator}) {
+      TRB_ASSIGN_OR_RETURN(const std::vector<Subject> subjects, ListSubjects(role));
+      const MutexLock lock(&mu_);
+      for (const Subject& subject : subjects) {
+        if (subject.state != SubjectState::kActive) continue;
+        const std::set<std::string>& trusts = trusts_[{role, subject.id}];
+        Member member{role, subject.id, subject.name, {trusts.begin(), trusts.end()}, {}};
+        for (const CertificateRow& row : certificates_)
+          if (row.role == role && row.subject_id == subject.id && row.state == CertificateState::kActive)
+            member.certificate_pems.push_back(row.pem);
+        out.push_back(std::move(member));
+      }
+    }
+    return out;
+  }
+
+  absl::Status RevokeCertificates(const std::vector<std::string>& sha256s) override {
+    const MutexLock lock(&mu_);
+    for (const std::string& sha256 : sha256s) {
+      CertificateRow* row = FindRow(sha256);
+      if (row != nullptr && row->state == CertificateState::kActive) row->state = CertificateState::kRevoked;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<std::string>> InvitedBefore(int64_t unix_ms, int64_t now_unix_ms) override {
+    const MutexLock lock(&mu_);
+    std::vector<std::string> names;
+    for (const auto& [token, row] : invitations_)
+      if (!row.voided && row.used_certificate_sha256.empty() && row.created_unix_ms < unix_ms &&
+          row.expires_unix_ms > now_unix_ms)
+        names.push_back(row.name);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  absl::Status VoidInvitedBefore(int64_t unix_ms) override {
+    const MutexLock lock(&mu_);
+    for (auto& [token, row] : invitations_)
+      if (row.created_unix_ms < unix_ms) row.voided = true;
+    return absl::OkStatus();
+  }
+
  private:
   template <class Match>
   Subject* FindSubject(const Match& match) TRB_REQUIRES(mu_) {
@@ -221,6 +275,7 @@ class FakeIdentityStore final : public IdentityStore {
   std::vector<Subject> subjects_ TRB_GUARDED_BY(mu_);
   std::vector<CertificateRow> certificates_ TRB_GUARDED_BY(mu_);
   std::map<std::string, InvitationRow> invitations_ TRB_GUARDED_BY(mu_);
+  std::map<std::pair<Role, std::string>, std::set<std::string>> trusts_ TRB_GUARDED_BY(mu_);
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ class TestFederation {
   identity::IdentityStore& store() { return *store_; }
   identity::IdentityService& service() { return *service_; }
   const identity::CertificateAuthority& authority() const { return *authority_; }
+  identity::CertificateAuthority& authority() { return *authority_; }
   identity::Endpoints& endpoints() { return endpoints_; }
   // "actor action subject outcome", in order.
   std::vector<std::string>& audit() { return audit_; }

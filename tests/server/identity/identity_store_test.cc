@@ -346,6 +346,62 @@ TEST_P(IdentityStoreTest, WhatIsNotThereIsNotFound) {
   EXPECT_THAT(store_->MarkUsed("nothing", 1), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(IdentityStoreTest, WhatAMemberTrustsIsWhatItSaidLast) {
+  EnrolAlice();
+  EXPECT_THAT(store_->RecordTrust(Role::kClient, "nobody", {"a"}, 1), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK(store_->RecordTrust(Role::kClient, "id1", {"b", "a", "a"}, 20));
+  ASSERT_OK_AND_ASSIGN(std::vector<Member> members, store_->ListMembers());
+  ASSERT_EQ(members.size(), 1u);
+  EXPECT_EQ(members[0].name, "alice");
+  EXPECT_THAT(members[0].trusts, ::testing::UnorderedElementsAre("a", "b"));
+  EXPECT_THAT(members[0].certificate_pems, ElementsAre("pem of c1"));
+  ASSERT_OK(store_->RecordTrust(Role::kClient, "id1", {"c"}, 30));
+  ASSERT_OK_AND_ASSIGN(members, store_->ListMembers());
+  EXPECT_THAT(members[0].trusts, ElementsAre("c"));
+}
+
+TEST_P(IdentityStoreTest, OnlyActiveOnesAreMembersClientsFirst) {
+  Subject op;
+  op.role = Role::kOperator;
+  op.id = "op1";
+  op.name = "anna";
+  CertificateRow row = Certificate("c-op", "op1", "");
+  row.role = Role::kOperator;
+  ASSERT_OK(store_->PutOperator(op, row));
+  EnrolAlice();
+  ASSERT_OK(store_->AddInvitation(Invite("t2", "id2", "bob")));
+  ASSERT_OK_AND_ASSIGN(std::vector<Member> members, store_->ListMembers());
+  ASSERT_EQ(members.size(), 2u);
+  EXPECT_EQ(members[0].name, "alice");
+  EXPECT_EQ(members[1].name, "anna");
+  EXPECT_EQ(members[1].role, Role::kOperator);
+  ASSERT_OK(store_->Revoke(Role::kClient, "id1", 50));
+  ASSERT_OK_AND_ASSIGN(members, store_->ListMembers());
+  EXPECT_EQ(members.size(), 1u);
+}
+
+TEST_P(IdentityStoreTest, ARevokedCertificateLeavesItsOwnerActive) {
+  EnrolAlice();
+  ASSERT_OK(store_->RevokeCertificates({"c1", "unknown"}));
+  EXPECT_EQ(StateOf("c1"), CertificateState::kRevoked);
+  EXPECT_EQ(store_->GetSubject(Role::kClient, "alice")->state, SubjectState::kActive);
+}
+
+TEST_P(IdentityStoreTest, InvitationsThatWaitAreNamed) {
+  EnrolAlice();  // used
+  ASSERT_OK(store_->AddInvitation(Invite("t2", "id2", "bob")));
+  ASSERT_OK(store_->AddInvitation(Invite("t3", "id3", "carl", 50)));
+  NewInvitation later = Invite("t4", "id4", "dora");
+  later.invitation.created_unix_ms = 90;
+  ASSERT_OK(store_->AddInvitation(later));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store_->InvitedBefore(90, 60));
+  EXPECT_THAT(names, ElementsAre("bob")) << "alice has used hers, carl's has expired, dora's was made later";
+  ASSERT_OK(store_->VoidInvitedBefore(90));
+  EXPECT_THAT(store_->InvitedBefore(90, 60), IsOkAndHolds(ElementsAre()));
+  EXPECT_EQ(OutcomeOf("t2", Certificate("c2", "id2", "r2")), EnrolOutcome::kVoided);
+  EXPECT_EQ(OutcomeOf("t4", Certificate("c4", "id4", "r4")), EnrolOutcome::kEnrolled);
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, IdentityStoreTest,
                          ::testing::Values(Kind::kFake, Kind::kSqliteMemory, Kind::kSqliteFile),
                          [](const auto& instance) {

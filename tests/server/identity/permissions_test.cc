@@ -57,7 +57,8 @@ TEST(PermissionsTest, AllThatTheTableDoesNotNameIsDenied) {
           << method;
       EXPECT_EQ(IsAllowed(listener, method, Caller::kOperator),
                 listener == Listener::kMain && (ServiceOf(method) == "tributary.v1.OperatorService" ||
-                                                method == "/tributary.v1.FederationService/Renew"))
+                                                method == "/tributary.v1.FederationService/Renew" ||
+                                                method == "/tributary.v1.FederationService/ReportTrust"))
           << method;
     }
   }

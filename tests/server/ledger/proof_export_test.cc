@@ -49,17 +49,17 @@ class ProofExportTest : public ::testing::Test {
       out += piece;
     }
   }
-  CheckedProof Check(const std::string& bytes, const std::string& authority = "") {
+  CheckedProof Check(const std::string& bytes, const std::set<std::string>& pinned = {}) {
     const std::string path = dir_.Write("a.proof", bytes);
     std::set<std::string> wanted;
     for (const v1::Receipt& receipt : Receipts()) wanted.insert(receipt.record().task_id());
-    auto out = history::CheckProof(path, authority, wanted);
+    auto out = history::CheckProof(path, pinned, wanted);
     EXPECT_THAT(out, IsOk());
     return out.value_or(CheckedProof());
   }
   std::string CheckedFault(const std::string& bytes) {
     const std::string path = dir_.Write("a.proof", bytes);
-    const auto out = history::CheckProof(path, "", {});
+    const auto out = history::CheckProof(path, {}, {});
     return out.ok() ? out->fault : std::string(out.status().message());
   }
   // What c01 keeps, by round.
@@ -80,6 +80,47 @@ class ProofExportTest : public ::testing::Test {
   testing::TempDir dir_;
 };
 
+TEST_F(ProofExportTest, AProofThatSpansARotationHangsOnEitherAuthority) {
+  ledger_.CommitRound(kRun, 2);
+  ASSERT_OK_AND_ASSIGN(const std::string before, Export());
+  ledger_.Rotate();
+  ledger_.ReplaceCertificate("c01", nullptr, /*by_a_stranger=*/true);
+  ledger_.CommitRound(kRun, 2);
+  ASSERT_OK_AND_ASSIGN(const std::string after, Export());
+  const std::string first = ledger_.authority().sha256(), second = ledger_.authority(true).sha256();
+  EXPECT_EQ(Check(after).fault, "");
+  for (const std::set<std::string>& pinned : {std::set{first}, std::set{second}, std::set{first, second}})
+    EXPECT_EQ(Check(after, pinned).fault, "");
+  EXPECT_THAT(Check(after, {std::string(64, 'a')}).fault, HasSubstr("another federation"));
+  EXPECT_THAT(Check(before, {second}).fault, HasSubstr("another federation")) << "it says nothing of the second";
+}
+
+TEST_F(ProofExportTest, NobodyCanBringAnAuthorityIntoAProof) {
+  ledger_.CommitRound(kRun, 2);
+  ledger_.Rotate();
+  ledger_.CommitRound(kRun, 2);
+  ASSERT_OK_AND_ASSIGN(const std::string bytes, Export());
+  // A forger with an authority of his own certifies the key of the real one, to seem of its federation. The real one
+  // says nothing of his.
+  LedgerFixture forger;
+  forger.CreateRun();
+  forger.CommitRound(kRun, 1);
+  const std::string path = dir_.Write("real.proof", bytes);
+  ASSERT_OK_AND_ASSIGN(const auto reader, history::ProofReader::Open(path));
+  history::ProofWriter writer;
+  std::string forged = writer.Begin(forger.authority());
+  for (;;) {
+    ASSERT_OK_AND_ASSIGN(const auto entry, reader->Next());
+    if (entry.kind == 'e') break;
+    if (entry.kind == 'x')
+      forged += writer.AddAuthority(
+          {*crypto::Certificate::FromDer(entry.certificate_der), *crypto::Certificate::FromDer(entry.cross_der)});
+    if (entry.kind == 'r') forged += writer.AddRecord(entry.round, entry.record);
+  }
+  forged += writer.End();
+  EXPECT_THAT(CheckedFault(forged), HasSubstr("none of its authorities vouches for the authority"));
+}
+
 TEST_F(ProofExportTest, AnUntouchedHistoryHolds) {
   ASSERT_OK_AND_ASSIGN(const std::string bytes, Export());
   const CheckedProof proof = Check(bytes);
@@ -91,8 +132,8 @@ TEST_F(ProofExportTest, AnUntouchedHistoryHolds) {
   const auto run = ledger_.store().GetRun(kRun)->run;
   EXPECT_EQ(proof.records.back(), run.head_sha256());
   EXPECT_EQ(proof.model_sha256, run.model_sha256());
-  EXPECT_EQ(Check(bytes, proof.authority_sha256).fault, "");
-  EXPECT_THAT(Check(bytes, std::string(64, 'a')).fault, HasSubstr("another federation"));
+  EXPECT_EQ(Check(bytes, {proof.authority_sha256}).fault, "");
+  EXPECT_THAT(Check(bytes, {std::string(64, 'a')}).fault, HasSubstr("another federation"));
 }
 
 TEST_F(ProofExportTest, AnUnknownRunIsNotFound) {

@@ -69,7 +69,7 @@ TEST(SchemaTest, AFileOfANewerVersionIsRefusedByName) {
   }
   for (const auto& status : {OpenLedger(dir.path()).status(), OpenLedgerReadOnly(dir.path()).status()}) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
-                                 HasSubstr("made by a newer version: schema 7, this program knows 4")));
+                                 HasSubstr("made by a newer version: schema 7, this program knows 5")));
     EXPECT_THAT(std::string(status.message()), HasSubstr("ledger.db"));
   }
 }

@@ -37,6 +37,8 @@ const std::map<std::string, std::string>& NotOfTheHistory() {
       {"invitations", "likewise"},
       {"events", "what came too late: it changes nothing"},
       {"requests", "which retry belongs to which run"},
+      {"authority_states", "how far a rotation is; the audit has each step"},
+      {"trusted_authorities", "who can follow a rotation now"},
       {"certificates.serial", "copied from the certificate, whose bytes are checked; the live coordinator reads it"},
       {"certificates.operator_id", "signs nothing in a history"},
       {"certificates.request_sha256", "for retries of enrolment"},
@@ -108,6 +110,7 @@ class TamperTest : public ::testing::Test {
                             "INSERT INTO invitations (token_id, secret_sha256, client_id, created_unix_ms, "
                             "expires_unix_ms) VALUES ('t', 's', 'c01', 1, 2)"})
       EXPECT_OK(ledger_.database().Run(sql));
+    ledger_.Rotate();
     Unlock();
   }
 

@@ -125,6 +125,72 @@ TEST(AuthorityTest, AStartAfterAnUpgradePutsItThere) {
   EXPECT_TRUE(Verify(ledger).ok()) << Verify(ledger).first_fault().what();
 }
 
+// ---- one authority took over from another
+
+TEST(RotatedAuthorityTest, AHistoryThatSpansARotationHolds) {
+  LedgerFixture ledger;
+  ledger.CreateRun();
+  ledger.CommitRound(kRun, 2);
+  ledger.Rotate();
+  ledger.ReplaceCertificate("c01", nullptr, /*by_a_stranger=*/true);
+  ledger.CommitRound(kRun, 2);  // c00 has not renewed yet
+  const v1::HistoryVerification out = Verify(ledger);
+  EXPECT_TRUE(out.ok()) << out.first_fault().what();
+}
+
+TEST(RotatedAuthorityTest, ARunThatBeganUnderTheNewOneTakesClientsOfTheOld) {
+  LedgerFixture ledger;
+  ledger.Rotate();
+  ledger.CreateRun();
+  ledger.ReplaceCertificate("c01", nullptr, /*by_a_stranger=*/true);
+  ledger.CommitRound(kRun, 2);
+  const v1::HistoryVerification out = Verify(ledger);
+  EXPECT_TRUE(out.ok()) << out.first_fault().what();
+  std::string named;
+  ASSERT_OK(ledger.database().QueryOne("SELECT ca_certificate_sha256 FROM runs", {},
+                                       [&](const storage::Row& row) { named = row.Text(0); }));
+  EXPECT_EQ(named, ledger.authority(/*stranger=*/true).sha256());
+}
+
+TEST(RotatedAuthorityTest, WithoutTheWordOfTheOldOneTheNewIsAStranger) {
+  LedgerFixture ledger;
+  ledger.CreateRun();
+  ledger.Rotate();
+  ledger.ReplaceCertificate("c01", nullptr, /*by_a_stranger=*/true);
+  ledger.CommitRound(kRun, 2);
+  ledger.Unlock();
+  ASSERT_OK(ledger.database().Run("DELETE FROM authority_links"));
+  ExpectFault(ledger, 1, "was not issued by the federation's authority");
+}
+
+TEST(RotatedAuthorityTest, AWordThatWasChangedIsNamed) {
+  for (const char* change :
+       {"UPDATE authority_links SET pem = replace(pem, 'M', 'N')", "UPDATE authority_links SET pem = ''",
+        "UPDATE authority_links SET authority_sha256 = by_sha256",
+        "UPDATE authority_links SET pem = (SELECT pem FROM authorities WHERE sha256 = authority_sha256)"}) {
+    LedgerFixture ledger;
+    ledger.CreateRun();
+    ledger.Rotate();
+    ledger.CommitRound(kRun, 2);
+    ASSERT_TRUE(Verify(ledger).ok());
+    ledger.Unlock();
+    ASSERT_OK(ledger.database().Run(change));
+    const v1::HistoryVerification out = Verify(ledger);
+    EXPECT_FALSE(out.ok()) << change;
+    EXPECT_THAT(out.first_fault().what(), HasSubstr("the word of the authority")) << change;
+  }
+}
+
+TEST(RotatedAuthorityTest, EachStepIsInTheAuditOnce) {
+  LedgerFixture ledger;
+  ledger.Rotate();
+  ledger.Rotate();
+  std::vector<std::string> actions;
+  ASSERT_OK_AND_ASSIGN(const auto entries, ledger.store().ListAudit(100));
+  for (const v1::AuditEntry& entry : entries) actions.push_back(entry.action());
+  EXPECT_THAT(actions, ::testing::UnorderedElementsAre("ca.activate", "ca.retiring"));
+}
+
 TEST(AuthorityTest, AnAuthorityIsNeverChangedOrDeleted) {
   LedgerFixture ledger;
   EXPECT_FALSE(ledger.database().Run("UPDATE authorities SET pem = ''").ok());

@@ -115,7 +115,7 @@ TEST_F(ProofVerbsTest, ReceiptsComeFromAListOfUploads) {
   ASSERT_OK_AND_ASSIGN(const OwnerReceipts owner, LoadOwnerReceipts(dir_.Write("uploads.json", list.dump())));
   ASSERT_EQ(owner.receipts.size(), 1u);
   EXPECT_EQ(owner.receipts[0].record().round(), 3u);
-  EXPECT_EQ(owner.authority_sha256, "") << "a list does not say which CA is the right one";
+  EXPECT_TRUE(owner.authorities.empty()) << "a list does not say which CA is the right one";
 }
 
 TEST_F(ProofVerbsTest, WhatIsNoListOfUploadsIsRefused) {

@@ -90,7 +90,7 @@ TEST_F(HistoryStreamTest, TheProofOfARunHolds) {
   ASSERT_TRUE(Export(op(), "digits", &bytes).ok());
   const std::string path = directory_.File("digits.proof");
   ASSERT_OK(WriteFileDurably(path, bytes));
-  ASSERT_OK_AND_ASSIGN(const auto proof, history::CheckProof(path, "", {}));
+  ASSERT_OK_AND_ASSIGN(const auto proof, history::CheckProof(path, {}, {}));
   EXPECT_EQ(proof.fault, "");
   EXPECT_EQ(proof.run, run);
   EXPECT_EQ(proof.rounds_committed, 2u);
