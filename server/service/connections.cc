@@ -20,15 +20,6 @@ constexpr absl::Duration kLastWords = absl::Seconds(1);  // for the answer of a 
 constexpr uint64_t kFilesOfTheProcess = 96;              // database, blobs, epolls, pipes
 constexpr int kHangupsAtOnce = 256;
 
-// Of one site: an IPv4 address, or the /64 of an IPv6 address, for a stranger owns all of it.
-std::string Site(const std::string& peer) {
-  const std::string address = peer.substr(0, peer.rfind(':'));
-  if (address.empty() || address[0] != '[') return address;
-  in6_addr bytes{};
-  if (inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &bytes) != 1) return address;
-  return std::string(reinterpret_cast<const char*>(bytes.s6_addr), 8);
-}
-
 uint64_t BytesReceived(int fd) {
   tcp_info info{};
   socklen_t length = sizeof info;
@@ -50,6 +41,14 @@ Connections::~Connections() {
   while (!sockets_.empty()) ForgetLocked(sockets_.begin()->first);
 }
 
+std::string Connections::SiteOf(const std::string& peer) {
+  const std::string address = peer.substr(0, peer.rfind(':'));
+  if (address.empty() || address[0] != '[') return address;
+  in6_addr bytes{};
+  if (inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &bytes) != 1) return address;
+  return std::string(reinterpret_cast<const char*>(bytes.s6_addr), 8);
+}
+
 Connections::Limits Connections::Fit(Limits limits, uint64_t descriptors) {
   const uint64_t sockets =
       descriptors <= kFilesOfTheProcess ? 8 : std::max<uint64_t>(8, (descriptors - kFilesOfTheProcess) / 2);
@@ -67,7 +66,7 @@ void Connections::SetLimits(const Limits& limits) {
 
 absl::Status Connections::Add(int fd, const std::string& peer) {
   MutexLock lock(&mu_);
-  const std::string address = Site(peer);
+  const std::string address = SiteOf(peer);
   TRB_RETURN_IF_ERROR(MakeRoomLocked(address));
   const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (duplicate < 0) return RefuseLocked("too many open files");

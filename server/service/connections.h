@@ -60,6 +60,10 @@ class Connections {
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
 
+  // What strangers are counted by: an IPv4 address, or the /64 of an IPv6 address, for a stranger owns all of it.
+  // `peer` as for Add; the result is a key, not for people.
+  static std::string SiteOf(const std::string& peer);
+
   // `limits`, with no more sockets than this process may have open beside its files.
   static Limits Fit(Limits limits, uint64_t descriptors);
   void SetLimits(const Limits& limits) TRB_EXCLUDES(mu_);

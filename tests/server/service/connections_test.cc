@@ -131,6 +131,13 @@ TEST_F(ConnectionsTest, AnIpv6NetworkIsOneAddress) {
   MustAdd("[2001:db8:0:2::1]:1");
 }
 
+TEST(ConnectionsSiteTest, AHostIsOneSiteWhateverItsPortOrItsIpv6Address) {
+  EXPECT_EQ(Connections::SiteOf("10.0.0.1:1"), Connections::SiteOf("10.0.0.1:2"));
+  EXPECT_NE(Connections::SiteOf("10.0.0.1:1"), Connections::SiteOf("10.0.0.2:1"));
+  EXPECT_EQ(Connections::SiteOf("[2001:db8:0:1::1]:1"), Connections::SiteOf("[2001:db8:0:1:ffff::2]:9"));
+  EXPECT_NE(Connections::SiteOf("[2001:db8:0:1::1]:1"), Connections::SiteOf("[2001:db8:0:2::1]:1"));
+}
+
 TEST_F(ConnectionsTest, WhenTheListIsFullANewcomerTakesAPlaceOfTheAddressThatHasMost) {
   const Pair& oldest = MustAdd("10.0.0.1:1");
   const Pair& next = MustAdd("10.0.0.1:2");
