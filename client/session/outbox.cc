@@ -42,8 +42,12 @@ absl::Status Outbox::RemoveStrangers(const std::vector<OutboxEntry>& entries) co
 }
 
 absl::Status Outbox::Put(const OutboxEntry& entry, std::string_view bytes) {
-  TRB_RETURN_IF_ERROR(WriteFileDurably(PathOf(entry), bytes, 0600));
-  return ledger_.AddOutbox(entry);
+  absl::Status put = WriteFileDurably(PathOf(entry), bytes, 0600);
+  if (put.ok()) put = ledger_.AddOutbox(entry);
+  // The next start would sweep the file away, but a daemon runs on. A write that failed may have got as far as the
+  // name.
+  if (!put.ok()) RemoveBytes(entry).IgnoreError();
+  return put;
 }
 
 absl::StatusOr<std::string> Outbox::ReadBytes(const OutboxEntry& entry) const {

@@ -331,7 +331,7 @@ absl::Status SessionLoop::HandleTask(const v1::TrainTask& task, SessionSender* s
   answer.set_reason(decision.refusal.reason);
   TRB_FAIL_POINT("task.answer");
   sender->Push(std::move(message));
-  if (decision.accepted) return parts_.board->Accepted(task, decision.is_new);
+  if (decision.accepted) return parts_.board->Accepted(task);
   return parts_.board->Declined(task.task_id());
 }
 

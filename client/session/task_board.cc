@@ -107,17 +107,18 @@ void TaskBoard::Offline() {
   uploads_.request_stop();
 }
 
-void TaskBoard::Confirm(const std::string& task_id) {
+bool TaskBoard::Confirm(const std::string& task_id) {
   const MutexLock lock(&mu_);
-  if (Item* item = FindLocked(task_id); item != nullptr) item->confirmed = true;
+  Item* const item = FindLocked(task_id);
+  if (item == nullptr) return false;
+  item->confirmed = true;
   changed_.NotifyAll();
+  return true;
 }
 
-absl::Status TaskBoard::Accepted(const v1::TrainTask& task, bool is_new) {
-  if (!is_new) {
-    Confirm(task.task_id());
-    return absl::OkStatus();
-  }
+// What the ledger holds may not be here: an earlier attempt to take it up failed half-way, on a full disk for one.
+absl::Status TaskBoard::Accepted(const v1::TrainTask& task) {
+  if (Confirm(task.task_id())) return absl::OkStatus();
   TRB_RETURN_IF_ERROR(DropOvertaken(task));
   auto item = std::make_unique<Item>();
   item->task = task;

@@ -52,8 +52,8 @@ class TaskBoard {
   // The session is open: verdicts are applied, the uploader may go. `send` is kept until Offline.
   absl::Status Online(const v1::Welcome& welcome, Send send);
   void Offline();
-  // A task that TaskIntake accepted: new, or known already.
-  absl::Status Accepted(const v1::TrainTask& task, bool is_new);
+  // A task that TaskIntake accepted, and that the ledger holds: new, or known already.
+  absl::Status Accepted(const v1::TrainTask& task);
   absl::Status Cancelled(const v1::CancelTask& cancel);
   // TaskIntake declined it. One that was held until now is no longer, if the ledger says so.
   absl::Status Declined(const std::string& task_id);
@@ -108,7 +108,8 @@ class TaskBoard {
   void RemoveLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   absl::Status Drop(const std::string& task_id, const Refusal& why) TRB_EXCLUDES(mu_);
   absl::Status DropOvertaken(const v1::TrainTask& by) TRB_EXCLUDES(mu_);
-  void Confirm(const std::string& task_id) TRB_EXCLUDES(mu_);
+  // False when it is not on the board.
+  bool Confirm(const std::string& task_id) TRB_EXCLUDES(mu_);
   void SendState(const std::string& task_id, v1::HeldTask::State state) TRB_EXCLUDES(mu_);
   void SendMessage(v1::ClientMessage message) TRB_EXCLUDES(mu_);
 

@@ -14,9 +14,7 @@ namespace {
 
 constexpr size_t kMostHeld = 64;  // Hello names no more
 
-TaskIntake::Decision Declined(Refusal refusal) {
-  return {.accepted = false, .is_new = false, .refusal = Shortened(std::move(refusal))};
-}
+TaskIntake::Decision Declined(Refusal refusal) { return {.accepted = false, .refusal = Shortened(std::move(refusal))}; }
 
 // A task that was seen before must come as it came: the same round of the same run, on the same base model and past.
 Refusal CheckUnchanged(const TaskRow& row, const std::optional<RunMemory>& memory, const v1::TrainTask& task) {
@@ -29,7 +27,7 @@ Refusal CheckUnchanged(const TaskRow& row, const std::optional<RunMemory>& memor
 
 // The answer to a task that was seen before; nothing when it is to be looked at afresh.
 std::optional<TaskIntake::Decision> AnswerAgain(const TaskRow& row) {
-  if (IsHeld(row.state)) return TaskIntake::Decision{.accepted = true, .is_new = false, .refusal = {}};
+  if (IsHeld(row.state)) return TaskIntake::Decision{.accepted = true, .refusal = {}};
   if (row.state == TaskState::kDropped) return std::nullopt;
   if (row.state == TaskState::kDone)
     return Declined({"training_failed", "this client has a receipt for this task already"});
@@ -96,7 +94,7 @@ absl::StatusOr<TaskIntake::Decision> TaskIntake::DecideNew(const v1::TrainTask& 
   TRB_ASSIGN_OR_RETURN(const Refusal refusal, CheckTerms(task, *parsed));
   TRB_ASSIGN_OR_RETURN(const std::vector<TaskRow> held, parts_.ledger->HeldTasks());
   if (!refusal.refused() && held.size() >= kMostHeld) return Declined({"busy", "64 tasks are waiting here already"});
-  const Decision decision = refusal.refused() ? Declined(refusal) : Decision{true, true, {}};
+  const Decision decision = refusal.refused() ? Declined(refusal) : Decision{true, {}};
   TRB_RETURN_IF_ERROR(parts_.ledger->AddTask(task, decision.accepted ? TaskState::kQueued : TaskState::kDeclined,
                                              decision.refusal, now));
   return decision;

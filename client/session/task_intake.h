@@ -37,8 +37,7 @@ class TaskIntake {
 
   struct Decision {
     bool accepted = false;
-    bool is_new = false;  // a row was made: it waits to be trained
-    Refusal refusal;      // when not accepted
+    Refusal refusal;  // when not accepted
   };
   // Errors are of the disk: nothing was decided.
   absl::StatusOr<Decision> Decide(const v1::TrainTask& task);

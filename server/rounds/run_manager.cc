@@ -55,6 +55,7 @@ class Manager final : public RunManager {
   void CountBytesDown(const std::string& client_id, const std::string& task_id, uint64_t bytes) override;
 
  private:
+  absl::Status Drive(const RunRow& row) TRB_EXCLUDES(mu_);
   absl::Status StartController(const RunRow& row) TRB_EXCLUDES(mu_);
   ControllerPtr Find(const std::string& run) const TRB_EXCLUDES(mu_);
   std::vector<ControllerPtr> All() const TRB_EXCLUDES(mu_);
@@ -159,11 +160,22 @@ absl::StatusOr<std::string> Manager::StartRun(const v1::StartRunRequest& request
   TRB_ASSIGN_OR_RETURN(const NewRun run, start.Prepare(request, actor));
   if (request.dry_run()) return std::string();
   TRB_ASSIGN_OR_RETURN(const RunRow row, options_.store->CreateRun(run));
-  TRB_FAIL_POINT("run.created");
-  Reap();
-  if (IsActiveRun(row.run)) TRB_RETURN_IF_ERROR(StartController(row));
+  if (const absl::Status driven = Drive(row); !driven.ok()) {
+    // In the ledger it is active, and nobody would ever end it. A coordinator that is going down will take it up again.
+    if (!absl::IsUnavailable(driven)) {
+      TRB_RETURN_IF_ERROR(
+          options_.store->SetRunState(row.run.id(), "failed", driven.ToString(), options_.clock->NowUnixMillis()));
+    }
+    return driven;
+  }
   Log(LogLevel::kInfo, "run_started", {{"run", row.run.id()}, {"name", row.run.name()}, {"actor", actor.name}});
   return row.run.id();
+}
+
+absl::Status Manager::Drive(const RunRow& row) {
+  TRB_FAIL_POINT("run.created");
+  Reap();
+  return IsActiveRun(row.run) ? StartController(row) : absl::OkStatus();
 }
 
 absl::Status Manager::StopRun(const std::string& run, const Actor& actor) {

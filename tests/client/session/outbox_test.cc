@@ -51,6 +51,12 @@ TEST_F(OutboxTest, KilledAfterTheFileTheTaskIsTrainedAgain) {
   EXPECT_FALSE(FileExists(Path())) << "a file without a row stays for ever";
 }
 
+TEST_F(OutboxTest, WhatTheLedgerDoesNotTakeLeavesNoFile) {
+  ASSERT_OK(ledger_->CloseTask(task_.task_id(), TaskState::kDone, {}, "", 5));  // cancelled meanwhile
+  EXPECT_THAT(outbox_->Put(entry_, kBytes), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_FALSE(FileExists(Path())) << "until the next start";
+}
+
 TEST_F(OutboxTest, KilledWithinTheFileItsPieceIsRemoved) {
   dir_.Write("outbox/" + task_.task_id() + ".tmp-1-2", "the up");
   Reopen();

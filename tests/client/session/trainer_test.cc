@@ -12,6 +12,25 @@
 namespace tributary::session {
 namespace {
 
+class TaskBoardTest : public ClientFixture {};
+
+TEST_F(TaskBoardTest, WhatTheLedgerHoldsIsTakenUpWhenItComesAgain) {
+  const v1::TrainTask task = federation_.Task(1);
+  ASSERT_TRUE(intake_->Decide(task).value().accepted);  // and the session ends before the board has heard of it
+  ASSERT_TRUE(intake_->Decide(task).value().accepted);
+  ASSERT_OK(board_->Accepted(task));
+  const std::optional<TrainJob> job = board_->NextTraining();
+  ASSERT_TRUE(job.has_value());
+  EXPECT_EQ(job->task.task_id(), task.task_id());
+}
+
+TEST_F(TaskBoardTest, ATaskThatComesTwiceIsTrainedOnce) {
+  ASSERT_TRUE(intake_->Decide(federation_.Task(1)).value().accepted);
+  ASSERT_OK(board_->Accepted(federation_.Task(1)));
+  ASSERT_OK(board_->Accepted(federation_.Task(1)));
+  EXPECT_EQ(1u, board_->Held().size());
+}
+
 class TrainerTest : public ClientFixture {
  protected:
   TrainerTest() {
@@ -27,7 +46,7 @@ class TrainerTest : public ClientFixture {
   void Accept(const v1::TrainTask& task) {
     const TaskIntake::Decision decision = intake_->Decide(task).value();
     ASSERT_TRUE(decision.accepted) << decision.refusal.reason;
-    ASSERT_OK(board_->Accepted(task, decision.is_new));
+    ASSERT_OK(board_->Accepted(task));
   }
   std::optional<v1::TaskAnswer> Declined() {
     const MutexLock lock(&mu_);
