@@ -54,7 +54,6 @@ std::string DataSummary(const session::ClientSettings& settings, const session::
   for (const std::string& line : data.report().Lines()) absl::StrAppend(&out, "    ", line, "\n");
   for (const std::string& warning : learning::CompatibilityWarnings(data.dataset()))
     absl::StrAppend(&out, "    warning: ", warning, "\n");
-  for (const std::string& warning : data.report().warnings) absl::StrAppend(&out, "    warning: ", warning, "\n");
   return out;
 }
 

@@ -54,6 +54,11 @@ class Findings {
   int wrong_ = 0;
 };
 
+// What another user's directory hides is not broken.
+std::string MendFor(const absl::Status& fault, const std::string& usual) {
+  return absl::IsPermissionDenied(fault) ? "run this as the user that the daemon runs as" : usual;
+}
+
 void CheckEngine(Findings* findings) {
   const absl::Status engine = nn::CheckEngine();
   if (engine.ok()) {
@@ -115,7 +120,8 @@ void CheckCoordinator(const std::string& directory, const rpc::LocalIdentity& id
 
 void CheckData(const std::string& directory, const policy::Policy& policy, Findings* findings, std::ostream* out) {
   const auto settings = session::LoadClientSettings(directory + "/client.toml");
-  if (!settings.ok()) return findings->Wrong("settings", settings.status(), "mend the file, or join again");
+  if (!settings.ok())
+    return findings->Wrong("settings", settings.status(), MendFor(settings.status(), "mend the file, or join again"));
   findings->Good("settings", directory + "/client.toml");
   const auto data = session::DataHolder::Load(*settings, policy);
   if (!data->status().ok())
@@ -133,7 +139,7 @@ absl::StatusOr<policy::Policy> CheckPolicy(const std::string& directory, Finding
   if (policy.ok()) {
     findings->Good("policy", directory + "/policy.toml");
   } else {
-    findings->Wrong("policy", policy.status(), "mend the lines named above");
+    findings->Wrong("policy", policy.status(), MendFor(policy.status(), "mend the lines named above"));
   }
   return policy;
 }
@@ -143,7 +149,8 @@ void CheckLedger(const std::string& directory, Findings* findings) {
   const auto ledger = session::ClientLedger::OpenReadOnly(directory);
   if (absl::IsNotFound(ledger.status())) return findings->Good("ledger", "none yet: the client has not run");
   if (!ledger.ok())
-    return findings->Wrong("ledger", ledger.status(), "stop the daemon, move client.db away and start it again");
+    return findings->Wrong("ledger", ledger.status(),
+                           MendFor(ledger.status(), "stop the daemon, move client.db away and start it again"));
   uint64_t rows = 0;
   int64_t skew_ms = 0;
   const absl::Status read = (*ledger)->ListSent([&](const session::SentRow& row) {
@@ -169,7 +176,8 @@ absl::Status Doctor(const std::string& directory, Console* console) {
   CheckLedger(directory, &findings);
   const auto identity = client::LoadIdentity(directory);
   if (!identity.ok()) {
-    findings.Wrong("identity", identity.status(), "take an invitation and run `tributary-client join`");
+    findings.Wrong("identity", identity.status(),
+                   MendFor(identity.status(), "take an invitation and run `tributary-client join`"));
   } else {
     findings.Good("identity", absl::StrCat(identity->name, " (", identity->id, ")"));
     if (CheckCertificate(directory, &findings)) CheckCoordinator(directory, *identity, &findings);

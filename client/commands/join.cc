@@ -18,6 +18,7 @@
 #include "client/session/data_holder.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/crypto/invitation.h"
 
 namespace tributary::commands {
@@ -58,6 +59,9 @@ absl::StatusOr<session::ClientSettings> Settings(const JoinFlags& flags) {
     std::error_code error;
     settings.data = std::filesystem::absolute(settings.data, error).lexically_normal().string();
     if (error) return ErrnoToStatus(error.value(), flags.settings.data);
+    if (!IsUtf8(settings.data))
+      return WithFix(absl::InvalidArgumentError("--data: the path is not UTF-8, and client.toml can hold nothing else"),
+                     "rename it, or name a symbolic link to it");
   }
   for (const absl::string_view side : absl::StrSplit(flags.shape, 'x', absl::SkipEmpty())) {
     int64_t value = 0;
@@ -68,22 +72,17 @@ absl::StatusOr<session::ClientSettings> Settings(const JoinFlags& flags) {
   return session::ParseClientSettings(session::FormatClientSettings(settings), "join");
 }
 
-// True when it may go on. Without a terminal there is nobody to ask: a script said what it wanted.
-bool Confirm(const JoinFlags& flags, Console* console) {
-  if (flags.yes) return true;
+// Without a terminal there is nobody to ask: a script said what it wanted.
+absl::Status Confirm(const JoinFlags& flags, Console* console) {
+  if (flags.yes) return absl::OkStatus();
   std::ifstream terminal;
-  const bool invitation_on_stdin = flags.invitation_file.empty();
-  std::istream* answers = &console->in;
-  if (!console->in_is_terminal) {
-    if (!invitation_on_stdin) return true;
-    terminal.open("/dev/tty");
-    if (!terminal) return true;
-    answers = &terminal;
-  }
+  if (!console->in_is_terminal) terminal.open("/dev/tty");
+  if (!console->in_is_terminal && !terminal) return absl::OkStatus();
   console->err << "Join with this data and this policy? [y/N] " << std::flush;
   std::string answer;
-  std::getline(*answers, answer);
-  return absl::StartsWithIgnoreCase(absl::StripAsciiWhitespace(answer), "y");
+  std::getline(console->in_is_terminal ? console->in : terminal, answer);
+  if (absl::StartsWithIgnoreCase(absl::StripAsciiWhitespace(answer), "y")) return absl::OkStatus();
+  return absl::CancelledError("not joined: nothing was sent");
 }
 
 absl::Status WriteSettings(const JoinFlags& flags, const session::ClientSettings& settings,
@@ -103,6 +102,7 @@ absl::StatusOr<policy::Policy> PolicyOf(const JoinFlags& flags) {
 }
 
 absl::Status CheckNotJoined(const JoinFlags& flags) {
+  TRB_RETURN_IF_ERROR(rpc::CheckNoAuthority(client::PkiDirectory(flags.directory)));
   if (flags.replace || !client::LoadIdentity(flags.directory).ok()) return absl::OkStatus();
   return WithFix(absl::AlreadyExistsError(absl::StrCat(flags.directory, " has joined a federation already")),
                  "use another --dir; to bring an expired client back, take an invitation made with `tributary client "
@@ -120,9 +120,9 @@ absl::Status Join(const JoinFlags& flags, Console* console) {
   console->out << DataSummary(settings, *data) << "\nPolicy     " << flags.directory << "/policy.toml\n\n"
                << policy::FormatPolicy(policy) << "\n"
                << std::flush;
-  if (!Confirm(flags, console)) return absl::CancelledError("not joined: nothing was sent");
+  TRB_RETURN_IF_ERROR(Confirm(flags, console));
   TRB_RETURN_IF_ERROR(MakeDirectories(flags.directory, 0700));
-  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, session::LockDirectory(flags.directory));
+  TRB_ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, DirectoryLock::Acquire(flags.directory));
   TRB_RETURN_IF_ERROR(WriteSettings(flags, settings, policy));
   // A client that expired or was replaced keeps its history, outbox and policy; only its identity is new.
   TRB_ASSIGN_OR_RETURN(const rpc::LocalIdentity identity, (flags.replace ? client::JoinAgain : client::Join)(

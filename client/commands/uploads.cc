@@ -10,6 +10,7 @@
 #include "client/commands/commands.h"
 #include "client/session/client_ledger.h"
 #include "common/base/bytes.h"
+#include "common/base/error_report.h"
 #include "common/base/text.h"
 #include "tributary/v1/update.pb.h"
 
@@ -96,7 +97,11 @@ std::string Render(const std::vector<SentRow>& rows, const std::string& format) 
 }
 
 absl::Status Uploads(const std::string& directory, const std::string& format, Console* console) {
-  TRB_ASSIGN_OR_RETURN(const auto ledger, session::ClientLedger::OpenReadOnly(directory));
+  const auto opened = session::ClientLedger::OpenReadOnly(directory);
+  if (absl::IsNotFound(opened.status()))
+    return WithFix(opened.status(), "is this a client's directory? A daemon that never ran has sent nothing");
+  TRB_RETURN_IF_ERROR(opened.status());
+  session::ClientLedger* const ledger = opened->get();
   std::vector<SentRow> rows;
   TRB_RETURN_IF_ERROR(ledger->ListSent([&rows](const SentRow& row) {
     rows.push_back(row);

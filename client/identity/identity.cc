@@ -64,6 +64,7 @@ absl::StatusOr<rpc::LocalIdentity> Join(const std::string& invitation, const std
 
 absl::StatusOr<rpc::LocalIdentity> JoinAgain(const std::string& invitation, const std::string& directory,
                                              const Clock& clock) {
+  TRB_RETURN_IF_ERROR(rpc::CheckNoAuthority(PkiDirectory(directory)));
   TRB_ASSIGN_OR_RETURN(const crypto::Invitation parsed, crypto::ParseInvitation(invitation));
   TRB_ASSIGN_OR_RETURN(const bool finished, FinishEarlierJoin(parsed.token_id, directory));
   if (finished) return LoadIdentity(directory);

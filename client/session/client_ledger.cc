@@ -31,7 +31,8 @@ TaskState StateFromName(const std::string& name) {
 }
 
 constexpr int64_t kAcceptancesKeptMs = int64_t{48} * 3'600'000;
-constexpr int64_t kDeclinedKept = 1000;
+constexpr int64_t kUnusedKept = 1000;
+constexpr int64_t kDroppedLookedAtEvery = 256;  // tasks: it reads all rows of that state
 
 constexpr char kTaskColumns[] =
     "task_id, run_id, run_name, round, state, code, reason, message, received_unix_ms, starts";
@@ -127,13 +128,29 @@ absl::Status ClientLedger::CountAccepted(const std::string& task_id, int64_t now
   return db_->Run("INSERT INTO acceptances (task_id, accepted_unix_ms) VALUES (?1, ?2)", {task_id, now_unix_ms});
 }
 
-// Declining costs a coordinator nothing: whoever offers tasks without end must not fill this disk. One that is
-// forgotten and offered again is looked at afresh.
-absl::Status ClientLedger::ForgetOldDeclined() {
+// Declining costs a coordinator nothing, nor does cancelling what was taken: whoever offers tasks without end must not
+// fill this disk. What nothing was sent for is forgotten in the end, and with it a run of which nothing else is known;
+// offered again it is looked at afresh.
+absl::Status ClientLedger::ForgetOld() {
+  TRB_ASSIGN_OR_RETURN(
+      int64_t forgotten,
+      db_->Change(
+          "DELETE FROM tasks WHERE state = 'declined' AND accepted = 0 AND sequence < (SELECT sequence FROM tasks "
+          "WHERE state = 'declined' AND accepted = 0 ORDER BY sequence DESC LIMIT 1 OFFSET ?1)",
+          {kUnusedKept - 1}));
+  TRB_ASSIGN_OR_RETURN(const int64_t newest, db_->QueryInt("SELECT max(sequence) FROM tasks", {}));
+  if (newest % kDroppedLookedAtEvery == 0) {
+    TRB_ASSIGN_OR_RETURN(
+        const int64_t dropped,
+        db_->Change("DELETE FROM tasks WHERE state = 'dropped' AND sequence <= ?1 AND NOT EXISTS (SELECT 1 FROM sent "
+                    "WHERE kind IN ('metrics', 'delta') AND sent.task_id = tasks.task_id)",
+                    {newest - kUnusedKept}));
+    forgotten += dropped;
+  }
+  if (forgotten == 0) return absl::OkStatus();
   return db_->Run(
-      "DELETE FROM tasks WHERE state = 'declined' AND accepted = 0 AND sequence < (SELECT sequence FROM tasks "
-      "WHERE state = 'declined' AND accepted = 0 ORDER BY sequence DESC LIMIT 1 OFFSET ?1)",
-      {kDeclinedKept - 2});  // one more is about to come
+      "DELETE FROM runs WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = runs.run_id) AND "
+      "NOT EXISTS (SELECT 1 FROM sent WHERE sent.run_id = runs.run_id)");
 }
 
 absl::Status ClientLedger::WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal,
@@ -143,12 +160,12 @@ absl::Status ClientLedger::WriteTask(const v1::TrainTask& task, TaskState state,
   TRB_RETURN_IF_ERROR(db_->Run(
       "DELETE FROM tasks WHERE task_id = ?1 AND state NOT IN ('queued', 'training', 'finished')", {task.task_id()}));
   if (held) TRB_RETURN_IF_ERROR(CountAccepted(task.task_id(), now_unix_ms));
-  if (state == TaskState::kDeclined) TRB_RETURN_IF_ERROR(ForgetOldDeclined());
-  return db_->Run(
+  TRB_RETURN_IF_ERROR(db_->Run(
       "INSERT INTO tasks (task_id, run_id, run_name, round, state, code, reason, accepted, message, received_unix_ms) "
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
       {task.task_id(), task.run_id(), task.run_name(), task.round(), TaskStateName(state), refusal.code, refusal.reason,
-       held, Bytes{message}, now_unix_ms});
+       held, Bytes{message}, now_unix_ms}));
+  return ForgetOld();
 }
 
 absl::Status ClientLedger::AddTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal,

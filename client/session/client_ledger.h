@@ -5,7 +5,8 @@
 // Every mutation is one durable transaction: when it returns OK it survives a kill -9.
 // A task: queued -> training -> finished -> done (receipted) | rejected; queued, training or finished -> dropped
 // (cancelled, overtaken, not needed any more) | failed; the newest 1,000 declined ones are remembered too, with the
-// answer given.
+// answer given. Older ones are forgotten, as are dropped ones before the newest 1,000 tasks for which nothing was sent,
+// and runs of which nothing else is known.
 // Threads: every method is safe from any thread.
 // Errors: those of common/storage/database.h; NOT_FOUND for a task that is not there.
 #ifndef TRIBUTARY_CLIENT_SESSION_CLIENT_LEDGER_H_
@@ -123,7 +124,7 @@ class ClientLedger {
  private:
   explicit ClientLedger(std::unique_ptr<storage::Database> db) : db_(std::move(db)) {}
   absl::Status CountAccepted(const std::string& task_id, int64_t now_unix_ms);
-  absl::Status ForgetOldDeclined();
+  absl::Status ForgetOld();
   absl::Status WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal, int64_t now_unix_ms);
 
   const std::unique_ptr<storage::Database> db_;

@@ -24,13 +24,6 @@ constexpr char kSettingsFix[] = "write it again (docs/reference/config.md), or j
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DirectoryLock>> LockDirectory(const std::string& directory) {
-  absl::StatusOr<std::unique_ptr<DirectoryLock>> lock = DirectoryLock::Acquire(directory);
-  if (!absl::IsUnavailable(lock.status())) return lock;
-  return WithFix(absl::FailedPreconditionError(lock.status().message()),
-                 "stop the process named above, or use another --dir");
-}
-
 Daemon::Daemon(Options options)
     : options_(std::move(options)),
       credentials_(crypto::CredentialDirectory(client::PkiDirectory(options_.directory))) {}
@@ -40,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Options options) {
   const std::string& directory = d->options_.directory;
   TRB_RETURN_IF_ERROR(nn::CheckEngine());
   TRB_RETURN_IF_ERROR(d->OpenIdentity());
-  TRB_ASSIGN_OR_RETURN(d->lock_, LockDirectory(directory));
+  TRB_ASSIGN_OR_RETURN(d->lock_, DirectoryLock::Acquire(directory));
   TRB_RETURN_IF_ERROR(SweepTemporaries(directory));
   absl::StatusOr<ClientSettings> settings = LoadClientSettings(directory + "/client.toml");
   if (absl::IsNotFound(settings.status())) return WithFix(settings.status(), kSettingsFix);

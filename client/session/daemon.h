@@ -29,9 +29,6 @@
 
 namespace tributary::session {
 
-// FAILED_PRECONDITION, naming its process id, when another process works on DIR.
-absl::StatusOr<std::unique_ptr<DirectoryLock>> LockDirectory(const std::string& directory);
-
 class Daemon {
  public:
   struct Options {

@@ -43,27 +43,28 @@ absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
+  const auto too_large = [&](uint64_t bytes, const char* or_more) {
+    return absl::ResourceExhaustedError(
+        absl::StrFormat("%s: %d bytes%s, more than the limit of %d", path, bytes, or_more, max_bytes));
+  };
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", path));
   struct stat info {};
   if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("stat ", path));
   if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": is a directory"));
-  if (static_cast<uint64_t>(info.st_size) > max_bytes)
-    return absl::ResourceExhaustedError(absl::StrFormat("%s: %d bytes, more than the limit of %d", path,
-                                                        static_cast<int64_t>(info.st_size), max_bytes));
-  std::string out(static_cast<size_t>(info.st_size), '\0');
+  if (static_cast<uint64_t>(info.st_size) > max_bytes) return too_large(static_cast<uint64_t>(info.st_size), "");
+  // One byte more than there should be: the end is seen without growing, which would copy everything.
+  std::string out(static_cast<size_t>(info.st_size) + 1, '\0');
   size_t have = 0;
   for (;;) {
-    if (have == out.size()) {
-      // A pipe or a growing file: go on to its end, within the limit.
-      if (out.size() >= max_bytes) break;
-      out.resize(std::min<uint64_t>(max_bytes, out.size() + 65536));
-    }
+    // A pipe or a growing file: on to its end, or to one byte over the limit.
+    if (have == out.size()) out.resize(out.size() + std::min<uint64_t>(max_bytes - have, 65535) + 1);
     const ssize_t n = read(fd.get(), out.data() + have, out.size() - have);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoToStatus(errno, absl::StrCat("read ", path));
     if (n == 0) break;
     have += static_cast<size_t>(n);
+    if (have > max_bytes) return too_large(have, " or more");
   }
   out.resize(have);
   return out;
@@ -155,8 +156,10 @@ absl::StatusOr<std::unique_ptr<DirectoryLock>> DirectoryLock::Acquire(const std:
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     char holder[32] = {};
     const ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
-    return absl::UnavailableError(absl::StrFormat("%s is in use by another process%s%s: stop it first", directory,
-                                                  n > 0 ? ", pid " : "", n > 0 ? holder : ""));
+    return WithFix(
+        absl::FailedPreconditionError(absl::StrFormat("%s is in use by another process%s%s: stop it first", directory,
+                                                      n > 0 ? ", pid " : "", n > 0 ? holder : "")),
+        "stop the process named above, or use another --dir");
   }
   const std::string pid = absl::StrCat(getpid());
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0)

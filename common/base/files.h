@@ -15,7 +15,7 @@
 
 namespace tributary {
 
-// The whole file. RESOURCE_EXHAUSTED when it is larger than `max_bytes` (checked before anything is allocated).
+// The whole file. RESOURCE_EXHAUSTED when it is larger than `max_bytes`; a file's size is looked at first.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
 
 // Temporary file beside it -> write -> fsync -> rename -> fsync of the directory. After an error the old file is as it
@@ -49,7 +49,7 @@ absl::Status RemoveFile(const std::string& path);
 // Holds an advisory lock (flock) on DIR/lock until destroyed.
 class DirectoryLock {
  public:
-  // UNAVAILABLE, naming the holder's process id, when another process has it.
+  // FAILED_PRECONDITION, naming the holder's process id, when another process has it.
   static absl::StatusOr<std::unique_ptr<DirectoryLock>> Acquire(const std::string& directory);
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;

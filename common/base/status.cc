@@ -7,6 +7,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
 
 namespace tributary {
 
@@ -28,7 +29,8 @@ absl::Status ErrnoToStatus(int error_number, std::string_view what) {
       return absl::AlreadyExistsError(message);
     case EACCES:
     case EPERM:
-      return absl::PermissionDeniedError(message);
+      return WithFix(absl::PermissionDeniedError(message),
+                     "run it as the user whom this belongs to, or let this user in");
     case ENOSPC:
     case EDQUOT:
     case EFBIG:

@@ -5,6 +5,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace tributary::data {
+namespace {
+
+constexpr size_t kMostColumns = size_t{1} << 22;  // a cell takes 32 bytes however little is in it
+
+}  // namespace
 
 CsvReader::CsvReader(std::string_view text) : text_(text) {
   if (text_.substr(0, 3) == "\xEF\xBB\xBF") text_.remove_prefix(3);
@@ -50,6 +55,8 @@ absl::StatusOr<bool> CsvReader::Next(std::vector<std::string>* cells) {
   row_line_ = line_;
   size_t used = 0;
   for (;;) {
+    if (used == kMostColumns)
+      return absl::InvalidArgumentError(absl::StrCat("line ", row_line_, ": more than ", kMostColumns, " columns"));
     if (cells->size() == used) cells->emplace_back();
     std::string& cell = (*cells)[used++];
     cell.clear();

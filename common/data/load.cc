@@ -119,6 +119,10 @@ absl::StatusOr<LoadResult> LoadData(const std::string& path, const LoadOptions& 
   std::string file = path;
   if (format == Format::kCsv || format == Format::kNpz) {
     TRB_ASSIGN_OR_RETURN(file, FileIn(path, options.split, format == Format::kCsv ? ".csv" : ".npz"));
+    // Opening a pipe would wait for its writer, a device may have no end.
+    std::error_code error;
+    if (const fs::file_status status = fs::status(file, error); fs::exists(status) && !fs::is_regular_file(status))
+      return absl::InvalidArgumentError(absl::StrCat(file, ": is not a regular file"));
   }
   try {
     TRB_ASSIGN_OR_RETURN(RawData raw, MakeSource(format, file)->Read(options));

@@ -1,5 +1,6 @@
 #include "common/history/chain_check.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -20,11 +21,12 @@ bool IsOpen(std::string_view contribution_state) {
   return contribution_state == "invited" || contribution_state == "accepted_task";
 }
 
+// By halves: they are in the order of their ids, and a proof may name hundreds of thousands.
 const ContributionRow* FindContribution(const RecordRows& rows, const std::string& client_id) {
-  for (const ContributionRow& contribution : rows.contributions) {
-    if (contribution.client_id == client_id) return &contribution;
-  }
-  return nullptr;
+  const auto at =
+      std::lower_bound(rows.contributions.begin(), rows.contributions.end(), client_id,
+                       [](const ContributionRow& row, const std::string& id) { return row.client_id < id; });
+  return at != rows.contributions.end() && at->client_id == client_id ? &*at : nullptr;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
 #include "common/base/files.h"
 #include "common/base/logging.h"
 #include "common/base/names.h"
@@ -22,6 +23,8 @@ namespace {
 
 constexpr uint64_t kMaxIdentityBytes = 16384;
 constexpr int kMostReports = 3;  // what was taken over is reported once more; a list that changes each time is no list
+constexpr char kCarryOver[] = "carry it over again in full, or ask the operator for a new one";
+constexpr char kNewInvitation[] = "ask the operator for a new invitation; what was wrong with this one is in the audit";
 
 std::string IdentityPath(const std::string& root) { return root + "/identity.json"; }
 
@@ -36,8 +39,10 @@ bool IsDefinitive(const absl::Status& status) {
 absl::Status CheckRole(const crypto::Invitation& invitation, const JoinOptions& options) {
   if (invitation.role == options.role) return absl::OkStatus();
   const bool client = invitation.role == crypto::InvitedRole::kClient;
-  return absl::PermissionDeniedError(absl::StrCat("this invitation is for ", client ? "a client" : "an operator",
-                                                  ": use `", client ? "tributary-client join" : "tributary join", "`"));
+  const char* const program = client ? "tributary-client join" : "tributary join";
+  return WithFix(absl::PermissionDeniedError(absl::StrCat(
+                     "this invitation is for ", client ? "a client" : "an operator", ": use `", program, "`")),
+                 absl::StrCat("use `", program, "`"));
 }
 
 // Whether an invitation is still good is the coordinator's to say: its clock counts, it writes the audit, and it takes
@@ -157,12 +162,21 @@ absl::Status StoreLocalIdentity(const std::string& root, const LocalIdentity& id
                           0600);
 }
 
+absl::Status CheckNoAuthority(const std::string& root) {
+  if (!FileExists(root + "/ca")) return absl::OkStatus();
+  return WithFix(absl::AlreadyExistsError(absl::StrCat(root, " holds the keys of a coordinator")),
+                 "join with another --dir: a member needs a directory of its own");
+}
+
 absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text, const std::string& root,
                                              const JoinOptions& options, const Clock& clock) {
+  TRB_RETURN_IF_ERROR(CheckNoAuthority(root));
   if (FileExists(IdentityPath(root)))
     return absl::AlreadyExistsError(
         absl::StrCat(root, " has joined a federation before: use another directory, or remove this one first"));
-  TRB_ASSIGN_OR_RETURN(const crypto::Invitation invitation, crypto::ParseInvitation(invitation_text));
+  const absl::StatusOr<crypto::Invitation> parsed = crypto::ParseInvitation(invitation_text);
+  if (!parsed.ok()) return WithFix(parsed.status(), kCarryOver);
+  const crypto::Invitation& invitation = *parsed;
   TRB_RETURN_IF_ERROR(CheckRole(invitation, options));
   crypto::CredentialDirectory directory(root);
   const bool first_attempt = !directory.HasPending();
@@ -171,7 +185,7 @@ absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text,
   if (!response.ok()) {
     const absl::Status status = ExplainUnreachable(response.status(), invitation, first_attempt, clock);
     if (IsDefinitive(status)) TRB_RETURN_IF_ERROR(directory.DropPending());
-    return status;
+    return absl::IsPermissionDenied(status) ? WithFix(status, kNewInvitation) : status;
   }
   return Accept(*response, invitation, clock, &directory);
 }

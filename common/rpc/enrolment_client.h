@@ -32,6 +32,9 @@ struct LocalIdentity {
 absl::StatusOr<LocalIdentity> LoadLocalIdentity(const std::string& root);
 absl::Status StoreLocalIdentity(const std::string& root, const LocalIdentity& identity);
 
+// ALREADY_EXISTS when ROOT is a coordinator's: its keys are there, and a member's would hide or replace them.
+absl::Status CheckNoAuthority(const std::string& root);
+
 struct JoinOptions {
   crypto::InvitedRole role = crypto::InvitedRole::kClient;  // whom this program can serve
   std::string version;                                      // of the software, at most 64 characters
@@ -40,7 +43,7 @@ struct JoinOptions {
 
 // PERMISSION_DENIED   definitive: garbled, for another role, expired, refused, or the server is not the one that the
 //                     invitation names. Nothing is left behind.
-// ALREADY_EXISTS      joined before; the identity stays as it is.
+// ALREADY_EXISTS      joined before, the identity stays as it is; or a coordinator's directory.
 // UNAVAILABLE, DEADLINE_EXCEEDED   try again with the same invitation: key and request are kept.
 // FAILED_PRECONDITION versions too far apart; nothing is left behind.
 absl::StatusOr<LocalIdentity> JoinFederation(const std::string& invitation_text, const std::string& root,

@@ -3,6 +3,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
+#include <atomic>
 #include <string>
 #include <string_view>
 
@@ -11,10 +12,12 @@
 namespace tributary::rpc {
 namespace {
 
+std::atomic<LogLevel> error_level = LogLevel::kWarning;
+
 void Take(gpr_log_func_args* line) {
   static LimitedLog& log = *new LimitedLog;  // leaked: gRPC's threads may speak while the process ends
   const std::string_view file = line->file;
-  log.Log(line->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug, "grpc",
+  log.Log(line->severity == GPR_LOG_SEVERITY_ERROR ? error_level.load() : LogLevel::kDebug, "grpc",
           {{"at", file.substr(file.rfind('/') + 1)}, {"line", line->line}, {"says", line->message}});
 }
 
@@ -27,7 +30,8 @@ void TakeOfProtobuf(google::protobuf::LogLevel level, const char* file, int line
 
 }  // namespace
 
-void TakeOverGrpcLog() {
+void TakeOverGrpcLog(LogLevel errors) {
+  error_level = errors;
   gpr_set_log_function(Take);
   google::protobuf::SetLogHandler(TakeOfProtobuf);
 }

@@ -3,6 +3,7 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -207,6 +208,13 @@ struct Database::Impl {
 
 namespace {
 
+absl::Status RequireThere(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0) return absl::OkStatus();
+  if (errno == ENOENT) return absl::NotFoundError(absl::StrCat(path, ": no such database"));
+  return ErrnoToStatus(errno, absl::StrCat("open ", path));
+}
+
 // Private from its first byte: SQLite gives its -wal and -shm files the same mode.
 absl::Status MakePrivateFile(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -260,7 +268,7 @@ Database::~Database() {
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, const Options& options) {
   if (path != kMemory) {
-    if (options.read_only && !FileExists(path)) return absl::NotFoundError(absl::StrCat(path, ": no such database"));
+    if (options.read_only) TRB_RETURN_IF_ERROR(RequireThere(path));
     if (!options.read_only) TRB_RETURN_IF_ERROR(MakePrivateFile(path));
   }
   auto impl = std::make_unique<Impl>();

@@ -34,7 +34,12 @@ struct Places {
   const std::string pki, active, next, making, old, retired;
 };
 
-absl::StatusOr<std::unique_ptr<DirectoryLock>> Lock(const Places& places) { return DirectoryLock::Acquire(places.pki); }
+absl::StatusOr<std::unique_ptr<DirectoryLock>> Lock(const Places& places) {
+  auto lock = DirectoryLock::Acquire(places.pki);
+  if (!absl::IsFailedPrecondition(lock.status())) return lock;
+  return WithFix(absl::FailedPreconditionError(lock.status().message()),
+                 "another `ca` command, or a coordinator that takes one in, is at work for a moment: try again");
+}
 
 absl::Status Rename(const std::string& from, const std::string& to, const Places& places) {
   TRB_FAIL_POINT("authority.rename", to);

@@ -13,7 +13,8 @@
 //   ca + ca.next     -- activate -->  ca + ca.old      (in between ca.old + ca.next: counts as activated)
 //   ca + ca.old      -- retire -->    ca + ca.retired/...
 //
-// Each function holds a lock on DIR/pki while it works: UNAVAILABLE, naming the holder, when another process does.
+// Each function holds a lock on DIR/pki while it works: FAILED_PRECONDITION, naming the holder, when another process
+// does.
 // Other errors: NOT_FOUND (no authority), PERMISSION_DENIED (a key that others can read), INVALID_ARGUMENT (files that
 // do not belong together), FAILED_PRECONDITION (not the time for this step), and those of common/base/files.h.
 // Threads: pure functions over the disk; from any thread.

@@ -61,6 +61,9 @@ absl::Status MakeLocalOperator(const std::string& directory, const Federation& f
 }  // namespace
 
 absl::Status CheckNotInitialised(const std::string& directory) {
+  if (FileExists(directory + "/pki/identity.json"))
+    return WithFix(absl::AlreadyExistsError(absl::StrCat(directory, " is that of a client or an operator")),
+                   "choose another --dir: a coordinator needs a directory of its own");
   if (!FileExists(directory + "/federation.json")) return absl::OkStatus();
   return WithFix(absl::AlreadyExistsError(absl::StrCat(directory, " holds a federation already")),
                  absl::StrCat("choose another --dir, or start this one: tributary-coordinator run --dir ", directory));

@@ -119,7 +119,8 @@ absl::StatusOr<std::vector<std::string>> TwoIds(Database& database, std::string_
 }
 
 absl::Status Ambiguous(const std::string& text) {
-  return absl::InvalidArgumentError(absl::StrCat("more than one run is meant by ", EscapeForLog(text, 80)));
+  return absl::InvalidArgumentError(
+      absl::StrCat("more than one run is meant by ", EscapeForLog(text, 80), ": name one by its id"));
 }
 
 bool MayBecome(std::string_view from, std::string_view to) {

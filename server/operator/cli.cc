@@ -4,6 +4,7 @@
 #include <exception>
 #include <new>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/command_line.h"
 #include "common/base/error_report.h"
@@ -40,6 +41,14 @@ CLI::App* Registry::Verb(CLI::App* parent, const std::string& name, const std::s
   verb->fallthrough();  // --dir and -o may stand anywhere
   verb->footer(absl::StrCat("Example: ", example));
   return verb;
+}
+
+CLI::Validator AtLeastOne() {
+  const auto check = [](const std::string& text) {
+    uint64_t value = 0;
+    return absl::SimpleAtoi(text, &value) && value > 0 ? "" : absl::StrCat("`", text, "` is no whole number from 1 on");
+  };
+  return CLI::Validator(check, "POSITIVE");
 }
 
 int RunCommandLine(const std::vector<std::string>& args, const std::string& program_directory, Context* context) {

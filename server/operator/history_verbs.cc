@@ -50,7 +50,7 @@ void AddHistoryVerbs(CLI::App* app, Registry* r) {
   audit->require_subcommand(1);
   auto limit = std::make_shared<uint64_t>(100);
   CLI::App* list = r->Verb(audit, "list", "The newest entries", "tributary audit list --limit 20");
-  list->add_option("--limit", *limit, "How many, newest first")->check(CLI::PositiveNumber);
+  list->add_option("--limit", *limit, "How many, newest first")->check(AtLeastOne());
   list->callback([limit, r] { r->action = [limit, r] { return Audit(*limit, r->context); }; });
 }
 

@@ -8,11 +8,13 @@
 #include <iostream>
 
 #include "common/nn/engine.h"
+#include "common/rpc/grpc_log.h"
 #include "server/operator/cli.h"
 
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit then fails with EFBIG, and says so
   tributary::nn::BoundThreadSpinning(argv);
+  tributary::rpc::TakeOverGrpcLog(tributary::LogLevel::kDebug);
   tributary::op::Context context{std::cout, std::cerr};
   context.out_is_terminal = isatty(STDOUT_FILENO) == 1;
   if (const char* dir = std::getenv("TRIBUTARY_DIR")) context.dir = dir;

@@ -27,10 +27,12 @@ absl::StatusOr<learning::ModelFile> OpenModel(const std::string& name, const Con
   v1::ExportModelRequest request;
   request.set_run(name.substr(0, at));
   request.set_round(at == std::string::npos ? "best" : name.substr(at + 1));
-  TRB_ASSIGN_OR_RETURN(const ExportedModel model, api->ExportModel(request));
-  TRB_ASSIGN_OR_RETURN(const std::vector<float> parameters, ParametersFromBytes(model.parameters));
+  const absl::StatusOr<ExportedModel> model = api->ExportModel(request);
+  if (absl::IsNotFound(model.status())) return Annotate(model.status(), absl::StrCat("no file ", name, ", and"));
+  TRB_RETURN_IF_ERROR(model.status());
+  TRB_ASSIGN_OR_RETURN(const std::vector<float> parameters, ParametersFromBytes(model->parameters));
   TRB_ASSIGN_OR_RETURN(const std::string bytes,
-                       learning::EncodeModelFile(model.header.model(), parameters, ExportMetadata(model.header)));
+                       learning::EncodeModelFile(model->header.model(), parameters, ExportMetadata(model->header)));
   return learning::DecodeModelFile(bytes);
 }
 

@@ -36,6 +36,7 @@ absl::StatusOr<OperatorAccess> FindOperatorAccess(const std::string& dir) {
       return absl::PermissionDeniedError(absl::StrCat(dir, " holds the identity of a client, not of an operator"));
     return OperatorAccess{joined->main_endpoint, JoinedRoot(dir), /*joined=*/true};
   }
+  if (!absl::IsNotFound(joined.status())) return joined.status();  // another user's, say
   const std::string local = dir + "/pki/operator";
   if (!FileExists(local)) {
     return WithFix(absl::NotFoundError(absl::StrCat(dir, ": no federation is here, and no operator's identity")),

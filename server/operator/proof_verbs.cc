@@ -152,7 +152,7 @@ void AddProofVerbs(CLI::App* history, Registry* r) {
   CLI::App* replay = r->Verb(history, "replay", "Make the models once more from the kept updates; compare digests",
                              "tributary history replay digits");
   replay->add_option("ID", a->run, kRunHelp)->required();
-  replay->add_option("--round", a->round, "Only this round, from its base model")->check(CLI::PositiveNumber);
+  replay->add_option("--round", a->round, "Only this round, from its base model")->check(AtLeastOne());
   replay->callback([a, r] { r->action = [a, r] { return Replay(*a, r->context); }; });
 }
 

@@ -152,7 +152,7 @@ void AddShow(CLI::App* noun, Registry* r) {
   CLI::App* v = r->Verb(noun, "show", "A run and its rounds; with --round, what each client did in it",
                         "tributary run show digits --round 3 -o json");
   v->add_option("ID", a->run, "Run id, a unique prefix of it, or the run's name when unique")->required();
-  v->add_option("--round", a->round, "Only this round, with its contributions")->check(CLI::PositiveNumber);
+  v->add_option("--round", a->round, "Only this round, with its contributions")->check(AtLeastOne());
   v->callback([a, r] { r->action = [a, r] { return Show(*a, r->context); }; });
 }
 

@@ -11,7 +11,8 @@
 
 namespace CLI {
 class App;
-}
+class Validator;
+}  // namespace CLI
 
 namespace tributary::op {
 
@@ -28,6 +29,9 @@ struct Registry {
   // A verb with its help text; the example is shown below the options.
   CLI::App* Verb(CLI::App* parent, const std::string& name, const std::string& description, const std::string& example);
 };
+
+// A whole number from 1 on. (CLI11's own says of a word that it is not between 0 and a number of 309 digits.)
+CLI::Validator AtLeastOne();
 
 void AddStatusVerbs(CLI::App* app, Registry* registry);     // status, doctor, join
 void AddRunVerbs(CLI::App* app, Registry* registry);        // run start|list|show|watch|stop|metrics

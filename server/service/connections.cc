@@ -13,21 +13,14 @@
 #include <cstddef>
 #include <utility>
 
+#include "common/base/logging.h"
+
 namespace tributary::service {
 namespace {
 
 constexpr absl::Duration kLastWords = absl::Seconds(1);  // for the answer of a refused call to get out
 constexpr uint64_t kFilesOfTheProcess = 96;              // database, blobs, epolls, pipes
-constexpr int kHangupsAtOnce = 256;
-
-// Of one site: an IPv4 address, or the /64 of an IPv6 address, for a stranger owns all of it.
-std::string Site(const std::string& peer) {
-  const std::string address = peer.substr(0, peer.rfind(':'));
-  if (address.empty() || address[0] != '[') return address;
-  in6_addr bytes{};
-  if (inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &bytes) != 1) return address;
-  return std::string(reinterpret_cast<const char*>(bytes.s6_addr), 8);
-}
+constexpr int kEventsAtOnce = 256;
 
 uint64_t BytesReceived(int fd) {
   tcp_info info{};
@@ -40,14 +33,26 @@ uint64_t BytesReceived(int fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::Create(const Limits& limits, const Clock* clock) {
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (epoll < 0) return ErrnoToStatus(errno, "epoll_create1");
-  return std::unique_ptr<Connections>(new Connections(limits, clock, epoll));
+  const int epoll = epoll_create1(EPOLL_CLOEXEC), arrivals = epoll < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+  if (arrivals < 0) {
+    const absl::Status failed = ErrnoToStatus(errno, "epoll_create1");
+    if (epoll >= 0) close(epoll);
+    return failed;
+  }
+  return std::unique_ptr<Connections>(new Connections(limits, clock, epoll, arrivals));
 }
 
 Connections::~Connections() {
   MutexLock lock(&mu_);
   while (!sockets_.empty()) ForgetLocked(sockets_.begin()->first);
+}
+
+std::string Connections::SiteOf(const std::string& peer) {
+  const std::string address = peer.substr(0, peer.rfind(':'));
+  if (address.empty() || address[0] != '[') return address;
+  in6_addr bytes{};
+  if (inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &bytes) != 1) return address;
+  return std::string(reinterpret_cast<const char*>(bytes.s6_addr), 8);
 }
 
 Connections::Limits Connections::Fit(Limits limits, uint64_t descriptors) {
@@ -67,7 +72,7 @@ void Connections::SetLimits(const Limits& limits) {
 
 absl::Status Connections::Add(int fd, const std::string& peer) {
   MutexLock lock(&mu_);
-  const std::string address = Site(peer);
+  const std::string address = SiteOf(peer);
   TRB_RETURN_IF_ERROR(MakeRoomLocked(address));
   const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (duplicate < 0) return RefuseLocked("too many open files");
@@ -108,10 +113,10 @@ absl::Status Connections::RefuseLocked(const char* why) {
 }
 
 void Connections::Sweep() {
-  epoll_event events[kHangupsAtOnce];
+  epoll_event events[kEventsAtOnce];
   MutexLock lock(&mu_);
-  for (int n = kHangupsAtOnce; n == kHangupsAtOnce;) {
-    n = epoll_wait(epoll_.get(), events, kHangupsAtOnce, 0);
+  for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
+    n = epoll_wait(epoll_.get(), events, kEventsAtOnce, 0);
     for (int i = 0; i < n; ++i) ForgetLocked(events[i].data.u64);
   }
   const absl::Duration now = clock_.Monotonic();
@@ -122,12 +127,46 @@ void Connections::Sweep() {
       CutLocked(token);
     }
   }
+  for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
+    n = epoll_wait(arrivals_.get(), events, kEventsAtOnce, 0);
+    for (int i = 0; i < n; ++i) LookAtKnownLocked(events[i].data.u64);
+  }
+}
+
+// While a block of headers is unfinished HTTP/2 lets nothing else through, so whoever never ends one is not heard.
+void Connections::LookAtKnownLocked(uint64_t token) {
+  Socket* socket = FindLocked(token);
+  if (socket == nullptr || socket->ending) return;
+  const uint64_t bytes = BytesReceived(socket->fd);
+  if (std::exchange(socket->heard, false)) {
+    socket->bytes = bytes;
+  } else if (bytes - socket->bytes > limits_.unheard_bytes) {
+    Log(LogLevel::kWarning, "connection_cut",
+        {{"peer", socket->peer},
+         {"identity", socket->identity},
+         {"reason", "it sends bytes that become no message"},
+         {"bytes", bytes - socket->bytes}});
+    CutLocked(token);
+  }
+}
+
+absl::Duration Connections::SweepAgainIn() {
+  MutexLock lock(&mu_);
+  if (counts_.pending > 0) return absl::Milliseconds(50);
+  return counts_.known > 0 ? absl::Milliseconds(100) : absl::Seconds(1);
+}
+
+void Connections::Heard(const std::string& peer) {
+  MutexLock lock(&mu_);
+  const auto range = by_peer_.equal_range(peer);
+  for (auto it = range.first; it != range.second; ++it) FindLocked(it->second)->heard = true;
 }
 
 void Connections::Asked(const std::string& peer) {
   MutexLock lock(&mu_);
   for (const uint64_t token : OfPeerLocked(peer)) {
     Socket* socket = FindLocked(token);
+    socket->heard = true;
     if (!socket->identity.empty() || socket->ending || std::exchange(socket->asked, true)) continue;
     socket->until = clock_.Monotonic() + limits_.admission;
   }
@@ -176,6 +215,11 @@ void Connections::KnownLocked(uint64_t token, const std::string& identity) {
   socket->identity = identity;
   socket->until = absl::InfiniteDuration();
   timed_.erase(token);
+  // Edge-triggered, and "writable" too: what gRPC has read already is still told as an arrival.
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLET;
+  event.data.u64 = token;
+  if (epoll_ctl(arrivals_.get(), EPOLL_CTL_ADD, socket->fd, &event) != 0) return EndLocked(token);
   std::set<uint64_t>& held = of_identity_[identity];
   held.insert(token);
   if (held.size() > limits_.per_identity) CutLocked(*held.begin());

@@ -6,7 +6,7 @@
 //   accept -> pending --Known--> known --hang-up--> gone
 //                |                 |
 //                +-----Refused-----+--> time for the answer to get out, then it is cut
-//                +--overdue, or too many bytes--> cut
+//                +--overdue, or too many bytes--> cut          known, and sends bytes that become nothing --> cut
 //
 // gRPC owns the descriptor that it was handed and closes it when it likes; what is kept here is a duplicate, so that a
 // cut (shutdown) can never hit another file that got the same number. Each socket costs two descriptors.
@@ -48,6 +48,9 @@ class Connections {
     absl::Duration admission = absl::Seconds(30);
     // What a pending socket may send: gRPC 1.51 keeps unfinished HTTP/2 headers of any length.
     uint64_t pending_bytes = 4 << 20;
+    // What a known one may send while nothing of it arrives as a call or a message, for the same reason. A client has
+    // some streams of which a window, or a message in the making, waits here unread: 5 MB at most.
+    uint64_t unheard_bytes = 16 << 20;
   };
   struct Counts {
     size_t pending = 0, known = 0;
@@ -60,6 +63,10 @@ class Connections {
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
 
+  // What strangers are counted by: an IPv4 address, or the /64 of an IPv6 address, for a stranger owns all of it.
+  // `peer` as for Add; the result is a key, not for people.
+  static std::string SiteOf(const std::string& peer);
+
   // `limits`, with no more sockets than this process may have open beside its files.
   static Limits Fit(Limits limits, uint64_t descriptors);
   void SetLimits(const Limits& limits) TRB_EXCLUDES(mu_);
@@ -69,11 +76,14 @@ class Connections {
   absl::Status Add(int fd, const std::string& peer) TRB_EXCLUDES(mu_);
   // Readable when Sweep has something to do at once.
   int hangups() const { return epoll_.get(); }
+  // How soon to call Sweep again when nothing was readable.
+  absl::Duration SweepAgainIn() TRB_EXCLUDES(mu_);
   // Lets go of sockets that were closed, cuts those whose time is over.
   void Sweep() TRB_EXCLUDES(mu_);
 
   // ---- for the gate; a peer that is not here (any more) is fine
   void Asked(const std::string& peer) TRB_EXCLUDES(mu_);  // a call has come, and waits to be judged
+  void Heard(const std::string& peer) TRB_EXCLUDES(mu_);  // a message has come whole
   void Known(const std::string& peer, const std::string& identity) TRB_EXCLUDES(mu_);
   void Refused(const std::string& peer) TRB_EXCLUDES(mu_);
   // All that this identity holds, as Refused.
@@ -90,10 +100,13 @@ class Connections {
     bool asked = false;
     bool ending = false;   // refused: nothing lets it live on
     absl::Duration until;  // monotonic; infinite: no end is set
+    bool heard = true;     // a call or a message came since the last look
+    uint64_t bytes = 0;    // received when it was last heard, as of the look after that
   };
   using Sockets = std::map<uint64_t, Socket>;  // by token, oldest first
 
-  Connections(const Limits& limits, const Clock* clock, int epoll) : clock_(*clock), epoll_(epoll), limits_(limits) {}
+  Connections(const Limits& limits, const Clock* clock, int epoll, int arrivals)
+      : clock_(*clock), epoll_(epoll), arrivals_(arrivals), limits_(limits) {}
   Socket* FindLocked(uint64_t token) TRB_REQUIRES(mu_);
   absl::Status MakeRoomLocked(const std::string& address) TRB_REQUIRES(mu_);
   absl::Status RefuseLocked(const char* why) TRB_REQUIRES(mu_);
@@ -102,10 +115,14 @@ class Connections {
   void CutLocked(uint64_t token) TRB_REQUIRES(mu_);
   void ForgetLocked(uint64_t token) TRB_REQUIRES(mu_);
   void LeavePendingLocked(uint64_t token, const Socket& socket) TRB_REQUIRES(mu_);
+  void LookAtKnownLocked(uint64_t token) TRB_REQUIRES(mu_);
   std::vector<uint64_t> OfPeerLocked(const std::string& peer) const TRB_REQUIRES(mu_);
 
   const Clock& clock_;
   const Fd epoll_;
+  // Of known sockets: which of them anything came on since it was last asked. Nobody waits for it, so it costs nothing
+  // but the asking.
+  const Fd arrivals_;
   Mutex mu_;
   Limits limits_ TRB_GUARDED_BY(mu_);
   uint64_t next_ TRB_GUARDED_BY(mu_) = 1;

@@ -35,6 +35,9 @@ constexpr int kWorkers = 12;        // calls that wait for the disk at once
 constexpr int kSessionWorkers = 8;  // clients whose messages are handled at once
 constexpr uint64_t kComeBackMs = 2000;
 constexpr int kMostAuditsWaiting = 64;
+constexpr char kKeysFix[] =
+    "a backup holds no private keys unless it was made --with-keys: put pki/ca/ca.key and pki/receipt/receipt.key back "
+    "(0600)";
 
 LogLevel LevelOf(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
@@ -132,11 +135,7 @@ absl::Status Coordinator::Impl::OpenDirectory() {
   TRB_ASSIGN_OR_RETURN(federation, identity::LoadFederation(options.directory));
   TRB_ASSIGN_OR_RETURN(settings, ReadSettings(options.directory, federation));
   SetLogLevel(LevelOf(settings.log_level));
-  auto acquired = DirectoryLock::Acquire(options.directory);
-  if (absl::IsUnavailable(acquired.status())) {
-    return WithFix(absl::FailedPreconditionError(acquired.status().message()), "a directory has one coordinator");
-  }
-  TRB_ASSIGN_OR_RETURN(lock, std::move(acquired));
+  TRB_ASSIGN_OR_RETURN(lock, DirectoryLock::Acquire(options.directory));
   TRB_RETURN_IF_ERROR(SweepTemporaries(options.directory, {"blobs", "partial"}));
   TRB_ASSIGN_OR_RETURN(database, ledger::OpenLedger(options.directory));
   TRB_ASSIGN_OR_RETURN(blobs, storage::BlobStore::Open(options.directory));
@@ -154,12 +153,15 @@ absl::Status Coordinator::Impl::OpenConnections() {
 absl::Status Coordinator::Impl::OpenIdentities() {
   crypto::SecureRandom& random = crypto::SecureRandom::System();
   identity_store = ledger::MakeIdentityLedger(*database);
-  TRB_ASSIGN_OR_RETURN(authority,
-                       identity::CertificateAuthority::Load(options.directory, federation.id, *options.clock, random));
+  auto loaded = identity::CertificateAuthority::Load(options.directory, federation.id, *options.clock, random);
+  if (absl::IsNotFound(loaded.status())) return WithFix(loaded.status(), kKeysFix);
+  TRB_ASSIGN_OR_RETURN(authority, std::move(loaded));
   renewal = std::make_unique<identity::CertificateRenewal>(options.directory, federation, *authority, *identity_store,
                                                            *options.clock);
   TRB_RETURN_IF_ERROR(renewal->Tick());
-  TRB_RETURN_IF_ERROR(identity::RenewReceiptCertificate(options.directory, *authority));
+  const absl::Status certified = identity::RenewReceiptCertificate(options.directory, *authority);
+  if (absl::IsNotFound(certified)) return WithFix(certified, kKeysFix);
+  TRB_RETURN_IF_ERROR(certified);
   TRB_ASSIGN_OR_RETURN(const crypto::Issuer receipts, identity::LoadReceiptSigner(options.directory));
   ledger::Signer signer{federation.id, receipts.certificate.pem(), authority->certificate().pem(),
                         [key = receipts.key](std::string_view message) { return key.Sign(message); }};

@@ -80,6 +80,7 @@ void FederationService::AdmitSession(const std::shared_ptr<Session>& session, co
 }
 
 absl::Status FederationService::OnArrival(Session* session) {
+  options_.gate->Heard(session->pass().address);
   const absl::Status may = options_.quotas->TakeMessage(session->client_id());
   if (!may.ok()) options_.gate->TellOverQuota(session->client_id(), kOpenSession, may);
   return may;

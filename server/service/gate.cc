@@ -123,6 +123,7 @@ absl::StatusOr<identity::Principal> Gate::Admit(const rpc::Peer& peer, std::stri
 
 absl::StatusOr<StreamPass> Gate::AdmitStream(const rpc::Peer& peer, std::string_view method, LiveCalls::Cut cut) {
   StreamPass pass;
+  pass.address = peer.address;
   TRB_ASSIGN_OR_RETURN(pass.caller, Admit(peer, method));
   pass.token = parts_.live->Add(pass.caller.id, NotAfter(peer.certificate_pem), std::move(cut));
   const auto again = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem, peer.address);

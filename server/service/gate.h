@@ -36,7 +36,8 @@ namespace tributary::service {
 // A streaming call that was let in; until Leave it is cut when its caller is revoked or its certificate expires.
 struct StreamPass {
   identity::Principal caller;
-  uint64_t token = 0;  // in LiveCalls
+  uint64_t token = 0;   // in LiveCalls
+  std::string address;  // of the connection
 };
 
 class Gate {
@@ -75,6 +76,10 @@ class Gate {
   // Greet said and not the context: a stream that may be finished from OnCancel loses its context while it waits for a
   // worker.
   absl::StatusOr<StreamPass> AdmitStream(const rpc::Peer& peer, std::string_view method, LiveCalls::Cut cut);
+  // A message of the stream has come. Never blocks.
+  void Heard(const std::string& address) {
+    if (parts_.connections != nullptr) parts_.connections->Heard(address);
+  }
   void Leave(const StreamPass& pass) { parts_.live->Remove(pass.token); }
 
   WorkerPool& workers() { return *parts_.workers; }

@@ -33,7 +33,10 @@ void PutModelStream::Begin() {
   StartRead(&part_);
 }
 
-void PutModelStream::OnReadDone(bool ok) { Post(ok ? &PutModelStream::TakePart : &PutModelStream::Store); }
+void PutModelStream::OnReadDone(bool ok) {
+  if (ok) gate_.Heard(peer_.address);
+  Post(ok ? &PutModelStream::TakePart : &PutModelStream::Store);
+}
 
 void PutModelStream::TakePart() {
   const absl::Status appended = Append();

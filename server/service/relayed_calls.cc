@@ -26,8 +26,8 @@ grpc::ServerUnaryReactor* RelayedCalls::Enrol(grpc::CallbackServerContext* conte
 
 absl::Status RelayedCalls::Begin(const Call& call, const std::string& peer, const v1::EnrolRequest& request) {
   RelayedRequest relayed{0, peer, request};
-  // The rate goes by address: a stranger has as many ports as it likes.
-  const bool may = rate_.Take(peer.substr(0, peer.rfind(':')));
+  // The rate goes by site: a stranger has as many ports as it likes, and as many IPv6 addresses.
+  const bool may = rate_.Take(Connections::SiteOf(peer));
   {
     MutexLock lock(&mu_);
     if (next_ % kCallsBetweenSweeps == 0) rate_.TakeRefused();

@@ -22,10 +22,10 @@ class RelayedCalls final : public v1::EnrolmentService::CallbackService {
     int relay_fd = -1;
     Connections* connections = nullptr;
     const Clock* clock = &Clock::System();
-    TokenBuckets::Rate each_address = {.burst = 100, .one_each = absl::Milliseconds(20)};
+    TokenBuckets::Rate each_site = {.burst = 100, .one_each = absl::Milliseconds(20)};
   };
   explicit RelayedCalls(const Options& options)
-      : relay_fd_(options.relay_fd), connections_(*options.connections), rate_(options.each_address, options.clock) {}
+      : relay_fd_(options.relay_fd), connections_(*options.connections), rate_(options.each_site, options.clock) {}
 
   grpc::ServerUnaryReactor* Enrol(grpc::CallbackServerContext* context, const v1::EnrolRequest* request,
                                   v1::EnrolResponse* response) override;

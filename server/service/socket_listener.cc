@@ -22,11 +22,9 @@
 namespace tributary::service {
 namespace {
 
-constexpr int kBacklog = 4096;     // the system cuts it at net.core.somaxconn
-constexpr int kBackOffMs = 100;    // after an accept that failed for want of descriptors or memory
-constexpr int kAtOnce = 256;       // accepted before the others are looked at again
-constexpr int kTickMs = 50;        // of the watch over pending sockets
-constexpr int kIdleTickMs = 1000;  // when there are none
+constexpr int kBacklog = 4096;   // the system cuts it at net.core.somaxconn
+constexpr int kBackOffMs = 100;  // after an accept that failed for want of descriptors or memory
+constexpr int kAtOnce = 256;     // accepted before the others are looked at again
 
 absl::Status BindFault(int error_number, const identity::HostPort& address) {
   const std::string what = absl::StrCat("listen on ", identity::JoinHostPort(address.host, address.port));
@@ -164,7 +162,7 @@ bool SocketListener::Wait(int timeout_ms, bool accepting) {
 void SocketListener::Loop() {
   while (watching_) {
     if (!accepting_ && !std::exchange(told_, true)) stopped_accepting_.release();
-    Wait(connections_->counts().pending > 0 ? kTickMs : kIdleTickMs, accepting_);
+    Wait(static_cast<int>(absl::ToInt64Milliseconds(connections_->SweepAgainIn())), accepting_);
     connections_->Sweep();
     for (int n = 0; accepting_ && n < kAtOnce && AcceptOne(); ++n) {
     }

@@ -58,6 +58,7 @@ void UploadStream::Read(Turn from) {
 }
 
 void UploadStream::OnReadDone(bool ok) {
+  if (ok) parts_.gate->Heard(peer_.address);
   {
     MutexLock lock(&mu_);
     if (turn_ != Turn::kReading) return;  // ended while it read

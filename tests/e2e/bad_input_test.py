@@ -324,6 +324,7 @@ class DataTest(unittest.TestCase):
         folder = write_idx(self.path("one-class"), labels=[3] * 40)
         joined = self.f.join("single", folder)
         self.assertIn("one class", joined.out)
+        self.assertEqual(joined.out.count("all examples have the same class"), 1)
         self.f.start_client("single").wait_for("same class")
         self.addCleanup(self.retire, "single")
         self.f.clients["single"].wait_for("session_open")

@@ -107,10 +107,16 @@ class Identity:
         self.certificate_sha256 = sha256_hex(certificate.public_bytes(serialization.Encoding.DER))
         return self
 
+    def key_pem(self):
+        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+    def save(self, path):
+        """Certificate and key in one file, as Python's ssl takes them."""
+        with open(path, "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
+            f.write(self.certificate_pem + self.key_pem())
+
     def channel(self):
-        key_pem = self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                         serialization.NoEncryption())
-        credentials = grpc.ssl_channel_credentials(self.invitation.ca_pem, key_pem, self.certificate_pem)
+        credentials = grpc.ssl_channel_credentials(self.invitation.ca_pem, self.key_pem(), self.certificate_pem)
         return grpc.secure_channel(self.invitation.main, credentials, OPTIONS)
 
     def sign(self, data):

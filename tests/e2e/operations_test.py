@@ -126,7 +126,7 @@ class OperationsTest(unittest.TestCase):
             trial.coordinator.wait_for("ready main=")
             for extra in ([], ["--dry-run"]):
                 refused = run_program("tributary-coordinator", ["upgrade", "--dir", trial.dir, *extra])
-                self.assertNotEqual(refused.code, 0)
+                self.assertEqual(refused.code, 6)
                 self.assertIn(f"in use by another process, pid {trial.coordinator.process.pid}", refused.err)
 
     def test_a_ledger_of_a_newer_program_is_refused_by_name_and_left_alone(self):
@@ -150,7 +150,7 @@ class OperationsTest(unittest.TestCase):
             second = run_program("tributary-coordinator", ["run", "--dir", trial.dir])
             self.assertEqual(second.code, 6)
             self.assertIn(f"in use by another process, pid {trial.coordinator.process.pid}: stop it first", second.err)
-            self.assertIn("a directory has one coordinator", second.err)
+            self.assertIn("fix: stop the process named above", second.err)
             trial.drive()
             trial.check(*self.expected)
 

@@ -33,9 +33,12 @@ def connect(port, timeout=5):
     return s
 
 
-def tls(port, alpn="h2"):
+def tls(port, alpn="h2", certificate=None):
+    """`certificate`: the path of a file with the certificate and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate)
     context.set_alpn_protocols([alpn])
     raw = connect(port)
     try:
@@ -204,6 +207,47 @@ def header_flood(port, name="header flood", threads=2):
                 s.sendall(chunk)
                 attack.count(0, sent=len(chunk))
     return Attack(name, each, threads)
+
+
+def call(method):
+    """A whole unary call with an empty message, on stream 1."""
+    def header(name, value):
+        return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    headers = b"".join(header(*h) for h in (
+        (b":method", b"POST"), (b":scheme", b"https"), (b":path", method), (b":authority", b"localhost"),
+        (b"content-type", b"application/grpc"), (b"te", b"trailers")))
+    return PREFACE + frame(1, 4, 1, headers) + frame(0, 1, 1, bytes(5))
+
+
+def until_answered(s):
+    """Until a frame of stream 1 has come."""
+    data = b""
+    while True:
+        while len(data) >= 9:
+            length, stream = int.from_bytes(data[:3], "big"), int.from_bytes(data[5:9], "big")
+            if stream == 1:
+                return
+            data = data[9 + length:]
+        piece = s.recv(65536)
+        if not piece:
+            raise ConnectionResetError(errno.ECONNRESET, "no answer")
+        data += piece
+
+
+def header_flood_after_a_call(port, certificate):
+    """An enrolled client: a call that is answered, then a block of headers that never ends."""
+    block = header_block(16384)
+    chunk = frame(9, 0, 3, block) * 4
+
+    def each(attack):
+        with tls(port, certificate=certificate) as s:
+            s.sendall(call(b"/tributary.v1.FederationService/BeginUpload"))
+            until_answered(s)
+            s.sendall(frame(1, 0, 3, block))
+            while not attack.stopping.is_set():
+                s.sendall(chunk)
+                attack.count(0, sent=len(chunk))
+    return Attack("headers without end by a client", each, 2)
 
 
 def long_string_flood(port, name="one endless header"):

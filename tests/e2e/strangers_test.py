@@ -68,7 +68,9 @@ def eventually(what, timeout, pause=0.05):
     return what()
 
 
-class StrangersTest(unittest.TestCase):
+class AttackTest(unittest.TestCase):
+    """A federation of its own a class: what one attack left in memory is not the next one's."""
+
     @classmethod
     def setUpClass(cls):
         cls.sockets = stranger.raise_descriptor_limit(12_000)
@@ -100,11 +102,11 @@ class StrangersTest(unittest.TestCase):
     def online(self):
         return len([c for c in self.f.doc("client", "list")["clients"] if c["state"] == "online"])
 
-    def survive(self, attack, under_way, grows=64):
+    def survive(self, attack, under_way, grows=64, **plan):
         """Runs rounds while it goes on; the coordinator's peak memory may grow by `grows` MiB."""
         with attack:
             attack.wait_until(under_way)
-            took = self.run_once()
+            took = self.run_once(**plan)
         back = time.monotonic()
         self.assertTrue(eventually(lambda: self.f.op("status").code == 0, 10), "not back in 10 s")
         peak = peak_bytes(self.pid())
@@ -113,6 +115,8 @@ class StrangersTest(unittest.TestCase):
         self.assertLess(peak, self.base + grows * MIB)
         self.assertIsNone(self.f.coordinator.process.poll())
 
+
+class StrangersTest(AttackTest):
     # ---- the main port
 
     def test_ten_thousand_idle_connections(self):
@@ -253,6 +257,20 @@ class StrangersTest(unittest.TestCase):
                 except OSError:
                     pass
             self.assertFalse([f for f in files.values() if self.f.dir in f and "/pki/enrol" not in f], files)
+
+
+class HostileClientTest(AttackTest):
+    def test_headers_without_end_by_a_client(self):
+        """Known since its first call, so no limit of strangers holds for it; what its bytes become is watched."""
+        flooder = Identity(self.f.invite("flooder")).enrol()
+        self.addCleanup(lambda: self.f.op("client", "revoke", "flooder"))
+        certificate = os.path.join(self.f.root, "flooder.pem")
+        flooder.save(certificate)
+        attack = stranger.header_flood_after_a_call(self.main, certificate)
+        # No round waits for the flooder to come online.
+        self.survive(attack, lambda a: a.cut >= 4, grows=192, extra_round=', select_wait = "0s"')
+        self.f.coordinator.wait_for("it sends bytes that become no message")
+        self.assertLess(attack.bytes / attack.cut, 128 * MIB)
 
 
 if __name__ == "__main__":

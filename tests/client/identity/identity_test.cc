@@ -59,6 +59,18 @@ TEST_F(ClientIdentityTest, AnInvitedClientJoinsAndMayCall) {
   EXPECT_THAT(server_.CallAsOperator(Pki(directory_)), StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
+// With --replace the folder with the authority's key would be put aside, and be removed at the next time.
+TEST_F(ClientIdentityTest, NobodyJoinsInTheDirectoryOfACoordinator) {
+  directory_ = federation_.directory();
+  const std::string token = Token("alice");
+  EXPECT_THAT(JoinAs(token), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("keys of a coordinator")));
+  EXPECT_THAT(JoinAgain(token, directory_, federation_.clock()), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_FALSE(FileExists(PkiDirectory(directory_) + "/current"));
+  EXPECT_OK(server_.CallAsOperator(identity::OperatorCredentialDirectory(directory_)));
+  directory_ = dir_.File("client");
+  EXPECT_OK(JoinAs(token)) << "nothing was sent: the invitation is as good as new";
+}
+
 TEST_F(ClientIdentityTest, TheFirstOperatorMayCallWhatClientsMayNot) {
   const auto local = identity::OperatorCredentialDirectory(federation_.directory());
   EXPECT_OK(server_.CallAsOperator(local));

@@ -4,7 +4,9 @@
 
 #include <span>
 
+#include "absl/strings/str_cat.h"
 #include "client/session/client_ledger_schema.h"
+#include "common/crypto/digest.h"
 #include "tests/client/session/test_federation.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -214,6 +216,59 @@ TEST_F(ClientLedgerTest, OldDeclinedTasksAreForgottenSoThatOffersWithoutEndDoNot
   EXPECT_FALSE(ledger_->FindTask(federation_.Task(11).task_id()).value().has_value());
   EXPECT_TRUE(ledger_->FindTask(federation_.Task(12).task_id()).value().has_value()) << "1,000 of them stay";
   EXPECT_TRUE(ledger_->FindTask(federation_.Task(1).task_id()).value().has_value()) << "one that was taken";
+}
+
+TEST_F(ClientLedgerTest, RunsThatOnlyForgottenTasksNamedAreForgottenToo) {
+  ASSERT_OK(ledger_->AddTask(federation_.Task(1), TaskState::kQueued, {}, 1));
+  for (uint64_t n = 1; n <= 1010; ++n) {
+    v1::TrainTask task = federation_.Task(1);
+    task.set_run_id(absl::StrCat("offered-", n));
+    task.set_task_id(crypto::Sha256Hex(task.run_id()));
+    ASSERT_OK(ledger_->AddTask(task, TaskState::kDeclined, {"policy", "no"}, 2));
+  }
+  EXPECT_FALSE(ledger_->FindRun("offered-10").value().has_value());
+  EXPECT_TRUE(ledger_->FindRun("offered-11").value().has_value());
+  EXPECT_TRUE(ledger_->FindRun(federation_.run_id).value().has_value()) << "a task of it was taken";
+  EXPECT_EQ(ledger_->Runs(5000)->size(), 1001u);
+}
+
+// A task that is refused for its history must not be what makes its run forgotten.
+TEST_F(ClientLedgerTest, ARefusedHistoryIsRememberedThroughOffersWithoutEnd) {
+  v1::TrainTask first = federation_.Task(1);
+  ASSERT_OK(ledger_->AddTask(first, TaskState::kDeclined, {"policy", "no"}, 1));
+  for (uint64_t round = 2; round <= 1000; ++round) {
+    v1::TrainTask task = federation_.Task(1);
+    task.set_run_id(absl::StrCat("offered-", round));
+    task.set_task_id(crypto::Sha256Hex(task.run_id()));
+    ASSERT_OK(ledger_->AddTask(task, TaskState::kDeclined, {"policy", "no"}, 2));
+  }
+  ASSERT_OK(ledger_->AddRefusedHistory(federation_.Task(2), {"history_fork", "another past"}, 3));
+  EXPECT_FALSE(ledger_->FindTask(first.task_id()).value().has_value());
+  EXPECT_TRUE(ledger_->FindRun(federation_.run_id).value().has_value());
+}
+
+TEST_F(ClientLedgerTest, OffersThatAreCancelledWithoutEndDoNotFillTheDisk) {
+  const v1::TrainTask with_upload = federation_.Task(1);
+  Queue(with_upload);
+  SentRow row;
+  row.kind = "metrics";
+  row.task_id = with_upload.task_id();
+  row.run_id = with_upload.run_id();
+  ASSERT_OK(ledger_->RecordSent(row));
+  ASSERT_OK(ledger_->CloseTask(with_upload.task_id(), TaskState::kDropped, {"not_needed", ""}, "", 2));
+  for (uint64_t round = 2; round <= 1290; ++round) {
+    const v1::TrainTask task = federation_.Task(round);
+    Queue(task);
+    ASSERT_OK(ledger_->CloseUnfinished(task.task_id(), TaskState::kDropped, {"cancelled", ""}).status());
+  }
+  const auto known = [&](uint64_t round) {
+    return ledger_->FindTask(federation_.Task(round).task_id()).value().has_value();
+  };
+  EXPECT_TRUE(known(1)) << "something was sent for it";
+  EXPECT_FALSE(known(2));
+  EXPECT_FALSE(known(280));
+  EXPECT_TRUE(known(281)) << "looked at when the 1,280th came, and the newest 1,000 stay";
+  EXPECT_EQ(ledger_->FindRun(federation_.run_id).value()->round, 1290u);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -49,6 +51,25 @@ TEST_F(FilesTest, ReadStopsAtItsLimit) {
   const std::string path = dir_.Write("a", "12345");
   EXPECT_THAT(ReadFile(path, 5), IsOkAndHolds("12345"));
   EXPECT_THAT(ReadFile(path, 4), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("5 bytes")));
+}
+
+// What has no size, a pipe here, is not cut at the limit either: half a file of settings may still be a file of
+// settings.
+TEST_F(FilesTest, ReadRefusesAPipeThatBringsMoreThanTheLimit) {
+  const auto read_piped = [](const std::string& contents, uint64_t limit) {
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    EXPECT_EQ(write(ends[1], contents.data(), contents.size()), static_cast<ssize_t>(contents.size()));
+    close(ends[1]);
+    auto read = ReadFile(absl::StrCat("/dev/fd/", ends[0]), limit);
+    close(ends[0]);
+    return read;
+  };
+  const std::string contents(5000, 'x');
+  EXPECT_THAT(read_piped(contents, 5000), IsOkAndHolds(contents));
+  EXPECT_THAT(read_piped(contents, 4999), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("limit of 4999")));
+  EXPECT_THAT(read_piped("x", 0), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(read_piped("", 0), IsOkAndHolds(""));
 }
 
 TEST_F(FilesTest, WriteReplacesAndSetsTheMode) {
@@ -126,11 +147,17 @@ TEST_F(FilesTest, SweepingRemovesWhatAKilledWriterLeftAndNothingElse) {
 TEST_F(FilesTest, OneHolderOfADirectoryAtATime) {
   {
     ASSERT_OK_AND_ASSIGN(const auto lock, DirectoryLock::Acquire(dir_.path()));
-    EXPECT_THAT(
-        DirectoryLock::Acquire(dir_.path()),
-        StatusIs(absl::StatusCode::kUnavailable, AllOf(HasSubstr(dir_.path()), HasSubstr(std::to_string(getpid())))));
+    EXPECT_THAT(DirectoryLock::Acquire(dir_.path()),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(HasSubstr(dir_.path()), HasSubstr(std::to_string(getpid())))));
   }
   EXPECT_OK(DirectoryLock::Acquire(dir_.path()));
+}
+
+TEST_F(FilesTest, WhatAnotherUserOwnsIsNoMatterOfIdentities) {
+  const absl::Status refused = ErrnoToStatus(EACCES, "open x");
+  EXPECT_EQ(FormatError(refused, false),
+            "error: open x: Permission denied\nfix: run it as the user whom this belongs to, or let this user in\n");
 }
 
 TEST_F(FilesTest, ADeadHolderIsNoHolder) {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
-#include "common/crypto/certificate_issuer.h"
+#include "tests/common/crypto/self_made.h"
 #include "tests/support/status_matchers.h"
 
 namespace tributary::crypto {
@@ -11,16 +11,7 @@ namespace {
 
 class CertificateMemoTest : public ::testing::Test {
  protected:
-  static Certificate Make() {
-    CertificateTerms terms;
-    terms.use = CertificateUse::kAuthority;
-    terms.common_name = "x";
-    terms.serial = "serial";
-    terms.not_before = absl::FromUnixSeconds(1'700'000'000);
-    terms.not_after = absl::FromUnixSeconds(1'800'000'000);
-    return *SelfSign(*PrivateKey::Generate(), terms);
-  }
-  const Certificate certificate_ = Make();
+  const Certificate certificate_ = SelfMade().certificate;
 };
 
 TEST_F(CertificateMemoTest, GivesBackWhatTheSameBytesWere) {

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "common/base/files.h"
-#include "common/crypto/certificate_issuer.h"
+#include "tests/common/crypto/self_made.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -16,18 +16,6 @@ using testing::StatusIs;
 
 class CredentialCacheTest : public ::testing::Test {
  protected:
-  static Credential Make() {
-    CertificateTerms terms;
-    terms.use = CertificateUse::kAuthority;
-    terms.common_name = "x";
-    terms.serial = "serial";
-    terms.not_before = absl::FromUnixSeconds(1'700'000'000);
-    terms.not_after = absl::FromUnixSeconds(1'800'000'000);
-    PrivateKey key = *PrivateKey::Generate();
-    const Certificate certificate = *SelfSign(key, terms);
-    return {std::move(key), certificate, certificate};
-  }
-
   const testing::TempDir dir_;
   CredentialDirectory directory_{dir_.File("pki")};
   CredentialCache cache_{CredentialDirectory(dir_.File("pki"))};
@@ -35,12 +23,12 @@ class CredentialCacheTest : public ::testing::Test {
 
 TEST_F(CredentialCacheTest, NothingIsInstalledYet) {
   EXPECT_THAT(cache_.Load(), StatusIs(absl::StatusCode::kNotFound));
-  ASSERT_OK(directory_.Install(Make()));
+  ASSERT_OK(directory_.Install(SelfMade()));
   EXPECT_THAT(cache_.Load(), IsOk());
 }
 
 TEST_F(CredentialCacheTest, OneVersionIsReadOnce) {
-  ASSERT_OK(directory_.Install(Make()));
+  ASSERT_OK(directory_.Install(SelfMade()));
   ASSERT_OK_AND_ASSIGN(const Credential first, cache_.Load());
   ASSERT_OK(WriteFileDurably(directory_.key_path(), "no key", 0600));
   ASSERT_OK_AND_ASSIGN(const Credential second, cache_.Load());
@@ -49,7 +37,7 @@ TEST_F(CredentialCacheTest, OneVersionIsReadOnce) {
 
 TEST_F(CredentialCacheTest, AnotherVersionIsSeenAtOnce) {
   for (int i = 0; i < 4; ++i) {
-    const Credential credential = Make();
+    const Credential credential = SelfMade();
     ASSERT_OK(directory_.Install(credential));
     ASSERT_OK_AND_ASSIGN(const Credential loaded, cache_.Load());
     EXPECT_EQ(loaded.certificate.sha256(), credential.certificate.sha256());
@@ -57,7 +45,7 @@ TEST_F(CredentialCacheTest, AnotherVersionIsSeenAtOnce) {
 }
 
 TEST_F(CredentialCacheTest, AFaultIsNotKept) {
-  ASSERT_OK(directory_.Install(Make()));
+  ASSERT_OK(directory_.Install(SelfMade()));
   ASSERT_EQ(chmod(directory_.key_path().c_str(), 0644), 0);
   EXPECT_THAT(cache_.Load(), StatusIs(absl::StatusCode::kPermissionDenied));
   ASSERT_EQ(chmod(directory_.key_path().c_str(), 0600), 0);

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "common/base/bytes.h"
-#include "common/crypto/certificate_issuer.h"
 #include "common/crypto/digest.h"
+#include "tests/common/crypto/self_made.h"
 #include "tests/support/status_matchers.h"
 
 namespace tributary::crypto {
@@ -18,17 +18,10 @@ using testing::StatusIs;
 class InvitationTest : public ::testing::Test {
  protected:
   InvitationTest() {
-    const PrivateKey key = *PrivateKey::Generate();
-    CertificateTerms terms;
-    terms.use = CertificateUse::kAuthority;
-    terms.common_name = "ca";
-    terms.serial = "1";
-    terms.not_before = absl::FromUnixSeconds(1'700'000'000);
-    terms.not_after = absl::FromUnixSeconds(2'000'000'000);
     invitation_.role = InvitedRole::kOperator;
     invitation_.main_endpoint = "coordinator.example:7443";
     invitation_.enrol_endpoint = "[::1]:7444";
-    invitation_.ca_certificate_pem = SelfSign(key, terms)->pem();
+    invitation_.ca_certificate_pem = SelfMade().certificate.pem();
     invitation_.token_id = "00aaff";
     invitation_.secret = std::string(31, '\0') + "\xff";
     invitation_.expires = absl::FromUnixMillis(1'700'000'123'456);

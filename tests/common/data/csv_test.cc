@@ -47,6 +47,11 @@ TEST(CsvReaderTest, KnowsSemicolonsAndTabs) {
   EXPECT_THAT(Rows("a\tb").value()[0], ElementsAre("a", "b"));
 }
 
+// Each would take the memory of a whole string: a file of a gigabyte of commas that of the machine.
+TEST(CsvReaderTest, AFileOfCommasIsRefused) {
+  EXPECT_THAT(Rows("a,b\n" + std::string(5'000'000, ',')), StatusIs(kInvalid, HasSubstr("line 2: more than 4194304")));
+}
+
 TEST(CsvReaderTest, BrokenQuotesNameTheirLine) {
   EXPECT_THAT(Rows("a,b\nc,\"d\n"), StatusIs(kInvalid, "line 2: a quote is never closed"));
   EXPECT_THAT(Rows("a,\"b\"c\n"), StatusIs(kInvalid, "line 1: text after a closing quote"));

@@ -1,5 +1,7 @@
 #include "common/data/load.h"
 
+#include <sys/stat.h>
+
 #include "common/data/source.h"
 #include "tests/common/data/sample_files.h"
 #include "tests/support/status_matchers.h"
@@ -36,6 +38,16 @@ TEST(LoadTest, UnknownEndingsAskForTheFormat) {
   const TempDir dir;
   EXPECT_THAT(LoadData(dir.Write("data.bin", "x"), {}), StatusIs(kInvalid, HasSubstr("--format")));
   EXPECT_OK(LoadData(dir.Write("data.txt", "1,0\n2,1\n"), {.format = Format::kCsv}));
+}
+
+// Would be waited for without end, by a daemon that looks at its data again before each training.
+TEST(LoadTest, APipeIsNoFileOfAnyFormat) {
+  const TempDir dir;
+  const std::string pipe = dir.File("train.csv");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const Format format : {Format::kCsv, Format::kNpz})
+    EXPECT_THAT(LoadData(pipe, {.format = format}), StatusIs(kInvalid, HasSubstr("is not a regular file")));
+  EXPECT_THAT(LoadData(dir.path(), {}), StatusIs(kInvalid, HasSubstr("is not a regular file")));
 }
 
 TEST(LoadTest, FoldersOfTablesHaveTrainAndTest) {

@@ -23,21 +23,6 @@ Network::Options Bf16(const std::string& isa, size_t max_batch, int threads = 1)
   return {.max_batch = max_batch, .threads = threads, .precision = Precision::kBf16, .isa = isa.c_str()};
 }
 
-Batch ToBatch(const Examples& examples) {
-  Batch batch;
-  batch.x = examples.x.data();
-  batch.n = examples.labels.size();
-  batch.labels = examples.labels.data();
-  batch.targets = examples.targets.data();
-  return batch;
-}
-
-struct Outcome {
-  double loss = 0;
-  std::vector<float> gradients;
-  bool operator==(const Outcome&) const = default;
-};
-
 Outcome Gradients(const ModelDescription& model, const Network::Options& options, const Examples& examples) {
   auto network = Network::Create(model, options).value();
   network->InitializeGlorot(kSeed);

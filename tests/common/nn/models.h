@@ -10,6 +10,7 @@
 
 #include "common/base/random.h"
 #include "common/nn/model_description.h"
+#include "common/nn/network.h"
 #include "tributary/v1/model.pb.h"
 
 namespace tributary::nn {
@@ -112,6 +113,23 @@ struct Examples {
   }
   std::vector<float> x, targets;
   std::vector<int32_t> labels;
+};
+
+// All of them, borrowed.
+inline Batch ToBatch(const Examples& examples) {
+  Batch batch;
+  batch.x = examples.x.data();
+  batch.n = examples.labels.size();
+  batch.labels = examples.labels.data();
+  batch.targets = examples.targets.data();
+  return batch;
+}
+
+// What a pass over a batch leaves.
+struct Outcome {
+  double loss = 0;
+  std::vector<float> gradients;
+  bool operator==(const Outcome&) const = default;
 };
 
 }  // namespace tributary::nn

@@ -31,15 +31,6 @@ std::unique_ptr<Network> MakeNetwork(const ModelDescription& model, Network::Opt
   return network;
 }
 
-Batch ToBatch(const Examples& examples) {
-  Batch batch;
-  batch.x = examples.x.data();
-  batch.n = examples.labels.size();
-  batch.labels = examples.labels.data();
-  batch.targets = examples.targets.data();
-  return batch;
-}
-
 // --- Against the reference, on every instruction set of this CPU.
 
 struct Variant {

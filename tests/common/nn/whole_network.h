@@ -25,21 +25,6 @@ struct Case {
   size_t n() const { return examples.labels.size(); }
 };
 
-inline Batch ToBatch(const Examples& examples) {
-  Batch batch;
-  batch.x = examples.x.data();
-  batch.n = examples.labels.size();
-  batch.labels = examples.labels.data();
-  batch.targets = examples.targets.data();
-  return batch;
-}
-
-struct Outcome {
-  double loss = 0;
-  std::vector<float> gradients;
-  bool operator==(const Outcome&) const = default;
-};
-
 // In double, and the magnitudes that a rounding error is measured against: the same sums over absolute values.
 struct Expected {
   double loss = 0, loss_size = 0;

@@ -181,8 +181,8 @@ TEST_F(AuthorityFilesTest, AKeyThatARetirementLeftIsDeleted) {
 
 TEST_F(AuthorityFilesTest, TwoAtOnceAreRefused) {
   ASSERT_OK_AND_ASSIGN(const auto lock, DirectoryLock::Acquire(pki_));
-  EXPECT_THAT(Stage(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in use")));
-  EXPECT_THAT(LoadAuthorities(dir_.path()), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Stage(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("in use")));
+  EXPECT_THAT(LoadAuthorities(dir_.path()), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(AuthorityFilesTest, AKeyThatOthersCanReadIsNotUsed) {

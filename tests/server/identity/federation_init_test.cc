@@ -109,6 +109,13 @@ TEST(FederationInitTest, ASecondInitIsRefused) {
   EXPECT_THAT(CheckNotInitialised(made.directory()), StatusIs(absl::StatusCode::kAlreadyExists));
 }
 
+TEST(FederationInitTest, TheDirectoryOfAMemberIsRefused) {
+  const testing::TempDir dir;
+  ASSERT_OK(MakeDirectories(dir.File("pki"), 0700));
+  ASSERT_OK(rpc::StoreLocalIdentity(dir.File("pki"), {"0011", "alice", "client", "fed", "a:1", "a:2"}));
+  EXPECT_THAT(CheckNotInitialised(dir.path()), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("of a client")));
+}
+
 TEST(FederationInitTest, AnInterruptedInitIsBegunAgain) {
   testing::TestFederation made;
   ASSERT_OK(RemoveFile(made.directory() + "/federation.json"));

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/error_report.h"
 #include "common/base/files.h"
 #include "tests/server/operator/cli_fixture.h"
@@ -194,6 +195,14 @@ TEST_F(CliTest, UsageFaultsEndWithTwo) {
   EXPECT_EQ(Run({"run", "list", "-o", "yaml"}), kExitUsage);
   EXPECT_EQ(Run({}), kExitUsage);
   EXPECT_EQ(Run({"client", "invite", "a", "--label", "region"}), kExitUsage);
+}
+
+TEST_F(CliTest, ANumberThatIsNoneIsNamed) {
+  for (const char* word : {"abc", "0", "-1", "1.5", "18446744073709551616"}) {
+    EXPECT_EQ(Run({"run", "show", "digits", "--round", word}), kExitUsage);
+    EXPECT_EQ(err(), absl::StrCat("error: --round: `", word, "` is no whole number from 1 on\n",
+                                  "fix: see --help of this command\n"));
+  }
 }
 
 TEST_F(CliTest, TheCoordinatorsRefusalChoosesTheExitCode) {

@@ -9,11 +9,8 @@
 #include <vector>
 
 #include "common/crypto/digest.h"
-#include "common/storage/blob_store.h"
-#include "common/update/update_codec.h"
-#include "tests/common/learning/tiny_plan.h"
+#include "tests/server/rounds/stored_updates.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace tributary::rounds {
 namespace {
@@ -23,35 +20,14 @@ using testing::IsOkAndHolds;
 using testing::kTinyParameters;
 using testing::StatusIs;
 
-class AggregationTest : public ::testing::Test {
+class AggregationTest : public StoredUpdatesTest {
  protected:
-  AggregationTest() : blobs_(*storage::BlobStore::Open(dir_.path())) {
-    spec_.plan = testing::TinyPlan();
-    spec_.model = testing::TinyModel();
-    base_ = *blobs_->Put(update::EncodeParameters(std::vector<float>(kTinyParameters, 1.0f)));
-  }
-
-  // An accepted contribution whose delta has this value everywhere.
-  v1::Contribution Row(const std::string& client, float delta, uint64_t weight) {
-    v1::Contribution row;
-    row.set_client(client);
-    row.set_state("accepted");
-    row.set_weight(weight);
-    row.set_update_sha256(*blobs_->Put(*update::EncodeDelta("float32", std::vector<float>(kTinyParameters, delta))));
-    return row;
-  }
-
   absl::StatusOr<RoundResult> Aggregate(const std::vector<v1::Contribution>& rows) {
     return AggregateRound(spec_, base_, rows, blobs_.get(), nullptr);
   }
   std::vector<float> Model(const std::string& sha256) {
     return *update::DecodeParameters(*blobs_->Get(sha256), kTinyParameters);
   }
-
-  testing::TempDir dir_;
-  std::unique_ptr<storage::BlobStore> blobs_;
-  RunSpec spec_;
-  std::string base_;
 };
 
 TEST_F(AggregationTest, WeighsUpdatesByTheirExamples) {

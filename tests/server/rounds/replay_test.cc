@@ -5,11 +5,9 @@
 
 #include <fstream>
 
-#include "common/update/update_codec.h"
 #include "server/rounds/aggregation.h"
-#include "tests/common/learning/tiny_plan.h"
+#include "tests/server/rounds/stored_updates.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace tributary::rounds {
 namespace {
@@ -18,38 +16,24 @@ using ::testing::HasSubstr;
 using testing::kTinyParameters;
 using testing::StatusIs;
 
-class ReplayTest : public ::testing::Test {
+class ReplayTest : public StoredUpdatesTest {
  protected:
   // A round of two clients, aggregated as a real one is.
-  ReplayTest() : blobs_(*storage::BlobStore::Open(dir_.path())) {
-    spec_.plan = testing::TinyPlan();
-    spec_.model = testing::TinyModel();
-    const std::string base = *blobs_->Put(update::EncodeParameters(std::vector<float>(kTinyParameters, 1.0f)));
+  ReplayTest() {
     recorded_.contributions = {Row("a", 0.1f, 3), Row("b", -0.7f, 5)};
     recorded_.round.set_round(7);
     recorded_.round.set_accepted(2);
-    recorded_.round.set_base_model_sha256(base);
+    recorded_.round.set_base_model_sha256(base_);
     recorded_.round.set_model_sha256(
-        AggregateRound(spec_, base, recorded_.contributions, blobs_.get(), nullptr)->new_model_sha256);
+        AggregateRound(spec_, base_, recorded_.contributions, blobs_.get(), nullptr)->new_model_sha256);
   }
 
-  v1::Contribution Row(const std::string& client, float delta, uint64_t weight) {
-    v1::Contribution row;
-    row.set_client(client);
-    row.set_state("accepted");
-    row.set_weight(weight);
-    row.set_update_sha256(*blobs_->Put(*update::EncodeDelta("float32", std::vector<float>(kTinyParameters, delta))));
-    return row;
-  }
   v1::ReplayedRound Replay(bool may_be_gone = false) {
     auto out = ReplayRound(spec_, recorded_, may_be_gone, blobs_.get(), nullptr);
     EXPECT_THAT(out, testing::IsOk());
     return out.value_or(v1::ReplayedRound());
   }
 
-  testing::TempDir dir_;
-  std::unique_ptr<storage::BlobStore> blobs_;
-  RunSpec spec_;
   RecordedRound recorded_;
 };
 

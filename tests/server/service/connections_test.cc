@@ -131,6 +131,13 @@ TEST_F(ConnectionsTest, AnIpv6NetworkIsOneAddress) {
   MustAdd("[2001:db8:0:2::1]:1");
 }
 
+TEST(ConnectionsSiteTest, AHostIsOneSiteWhateverItsPortOrItsIpv6Address) {
+  EXPECT_EQ(Connections::SiteOf("10.0.0.1:1"), Connections::SiteOf("10.0.0.1:2"));
+  EXPECT_NE(Connections::SiteOf("10.0.0.1:1"), Connections::SiteOf("10.0.0.2:1"));
+  EXPECT_EQ(Connections::SiteOf("[2001:db8:0:1::1]:1"), Connections::SiteOf("[2001:db8:0:1:ffff::2]:9"));
+  EXPECT_NE(Connections::SiteOf("[2001:db8:0:1::1]:1"), Connections::SiteOf("[2001:db8:0:2::1]:1"));
+}
+
 TEST_F(ConnectionsTest, WhenTheListIsFullANewcomerTakesAPlaceOfTheAddressThatHasMost) {
   const Pair& oldest = MustAdd("10.0.0.1:1");
   const Pair& next = MustAdd("10.0.0.1:2");
@@ -212,6 +219,50 @@ TEST_F(ConnectionsTest, AStrangerThatSendsTooMuchIsCutAndAKnownPeerIsNot) {
   EXPECT_FALSE(IsCut(upload));
   EXPECT_EQ(pending(), 0u);
   EXPECT_EQ(known(), 1u);
+}
+
+class KnownSenderTest : public ConnectionsTest {
+ protected:
+  KnownSenderTest() {
+    limits_.unheard_bytes = 50'000;
+    connections_->SetLimits(limits_);
+    connections_->Known("10.0.0.1:1", "client-1");
+    Pass(absl::Seconds(1));
+  }
+  // Of the peer, in a second of which some messages come or none do.
+  void Say(size_t bytes, bool heard) {
+    const std::string text(bytes, 'x');
+    ASSERT_EQ(send(pair_.theirs, text.data(), text.size(), 0), static_cast<ssize_t>(bytes));
+    // gRPC takes it away.
+    for (std::string taken(bytes, 0); bytes > 0;)
+      bytes -= static_cast<size_t>(recv(pair_.mine, taken.data(), bytes, 0));
+    if (heard) connections_->Heard("10.0.0.1:1");
+    Pass(absl::Seconds(1));
+  }
+  const Pair pair_ = MustAdd("10.0.0.1:1");
+};
+
+TEST_F(KnownSenderTest, WhoseBytesBecomeMessagesLives) {
+  for (int i = 0; i < 10; ++i) Say(40'000, true);
+  EXPECT_FALSE(IsCut(pair_));
+}
+
+TEST_F(KnownSenderTest, WhoseBytesBecomeNothingIsCut) {
+  Say(40'000, true);
+  Say(40'000, false);
+  EXPECT_FALSE(IsCut(pair_));
+  Say(20'000, false);
+  EXPECT_TRUE(IsCut(pair_));
+  EXPECT_EQ(connections_->counts().cut, 1u);
+}
+
+TEST_F(KnownSenderTest, WhoKeepsAliveForADayWithLittleLives) {
+  for (int i = 0; i < 100; ++i) Say(400, false);
+  EXPECT_FALSE(IsCut(pair_));
+  connections_->Asked("10.0.0.1:1");
+  Pass(absl::Seconds(1));
+  for (int i = 0; i < 100; ++i) Say(400, false);
+  EXPECT_FALSE(IsCut(pair_));
 }
 
 TEST_F(ConnectionsTest, AClosedSocketIsForgotten) {
