@@ -170,12 +170,13 @@ absl::Status LedgerStore::BeginEvaluating(const std::string& run, uint64_t round
   if (row.round.examples() != result.examples)
     return absl::InvalidArgumentError(absl::StrCat("round ", round, ": aggregated ", result.examples,
                                                    " examples, but the accepted updates weigh ", row.round.examples()));
-  TRB_RETURN_IF_ERROR(Advance(db, run, round, "evaluating",
-                              "UPDATE rounds SET state = 'evaluating', model_sha256 = ?3, train_loss = ?4, "
-                              "validation_loss = ?5, validation_accuracy = ?6, model_norm = ?7, aggregate_ms = ?8 "
-                              "WHERE run_id = ?1 AND round = ?2 AND state = 'aggregating'",
-                              {run, round, result.new_model_sha256, result.means.train_loss, result.means.validation_loss,
-                               result.means.validation_accuracy, result.model_norm, result.aggregate_ms}));
+  TRB_RETURN_IF_ERROR(
+      Advance(db, run, round, "evaluating",
+              "UPDATE rounds SET state = 'evaluating', model_sha256 = ?3, train_loss = ?4, "
+              "validation_loss = ?5, validation_accuracy = ?6, model_norm = ?7, aggregate_ms = ?8 "
+              "WHERE run_id = ?1 AND round = ?2 AND state = 'aggregating'",
+              {run, round, result.new_model_sha256, result.means.train_loss, result.means.validation_loss,
+               result.means.validation_accuracy, result.model_norm, result.aggregate_ms}));
   return transaction->Commit();
 }
 

@@ -252,7 +252,7 @@ TEST(UpgradeTest, NeedsTheDirectoryToItselfAndALedger) {
   EXPECT_THAT(Upgrade(dir.path(), true), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_THAT(OpenLedger(dir.path()), IsOk());
   ASSERT_OK_AND_ASSIGN(const auto lock, DirectoryLock::Acquire(dir.path()));
-  EXPECT_THAT(Upgrade(dir.path(), false), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Upgrade(dir.path(), false), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 }  // namespace
