@@ -93,7 +93,7 @@ class Trial(Federation):
         self.root = tempfile.mkdtemp(prefix="tributary-trial-")
         self.programs = template.programs
         self.dir = os.path.join(self.root, "coordinator")
-        self.coordinator, self.clients, self.plan, self.faults = None, {}, plan, dict(faults or {})
+        self.coordinator, self.clients, self.plan, self.faults, self.descriptors = None, {}, plan, dict(faults or {}), None
         self.deaths, self.said, self.run, self.finished = [], {name: [] for name in CLIENTS}, None, {}
         self.allowed_ends, self.expected_death = {-signal.SIGKILL}, None
         self.steps_fail = False  # steps fail, so rounds may be abandoned, and a run may fail if it says why
