@@ -19,7 +19,9 @@ std::string Text(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, t
 }  // namespace
 
 CertificateRenewal::CertificateRenewal(const std::string& directory, const std::string& endpoint, const Clock* clock)
-    : directory_(directory), renewer_(directory, endpoint, *clock), clock_(*clock) {}
+    : credentials_(crypto::CredentialDirectory(client::PkiDirectory(directory))),
+      renewer_(directory, endpoint, *clock),
+      clock_(*clock) {}
 
 void CertificateRenewal::PauseFor(absl::Duration d) {
   const MutexLock lock(&mu_);
@@ -44,7 +46,7 @@ absl::Duration CertificateRenewal::reissue_at() {
 bool CertificateRenewal::Wanted(bool idle) {
   if (IsPausing()) return false;
   if (clock_.Monotonic() >= reissue_at() + (idle ? absl::ZeroDuration() : kReissueGrace)) return true;
-  const auto credential = crypto::CredentialDirectory(client::PkiDirectory(directory_)).Load();
+  const auto credential = credentials_.Load();
   if (!credential.ok()) return false;
   const crypto::Certificate& c = credential->certificate;
   if (clock_.Now() < crypto::RenewalDue(c)) return false;
@@ -58,7 +60,7 @@ absl::StatusOr<bool> CertificateRenewal::Renew() {
   if (!renewed.ok()) PauseFor(kPauseAfterFailure);
   if (!renewed.ok() || !*renewed) return renewed;
   ReissueAfter(absl::InfiniteDuration());  // the next welcome says whether there is still a need
-  const auto credential = crypto::CredentialDirectory(client::PkiDirectory(directory_)).Load();
+  const auto credential = credentials_.Load();
   if (credential.ok() && clock_.Now() >= crypto::RenewalDue(credential->certificate)) {
     PauseFor(kPauseWithWrongClock);
     Log(LogLevel::kError, "clock_is_wrong", {{"why", ClockFault(credential->certificate, clock_.Now())}});

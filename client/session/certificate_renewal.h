@@ -12,6 +12,7 @@
 #include "client/session/session_loop.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/crypto/credential_cache.h"
 
 namespace tributary::session {
 
@@ -32,7 +33,7 @@ class CertificateRenewal final : public Renewal {
   // Monotonic; infinite when nobody asked.
   absl::Duration reissue_at() TRB_EXCLUDES(mu_);
 
-  const std::string directory_;
+  crypto::CredentialCache credentials_;
   client::Renewer renewer_;
   const Clock& clock_;
   Mutex mu_;

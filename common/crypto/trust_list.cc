@@ -131,8 +131,7 @@ absl::Status CheckCross(const Certificate& cross, const Certificate& by) {
   if (!cross.IssuedBy(by)) return No("the cross certificate is not signed by the authority that is trusted");
   if (cross.uris().size() != 1 || cross.uris() != by.uris() || cross.common_name() != by.common_name())
     return No("the cross certificate is of another federation");
-  if (cross.public_key().ToDer() == by.public_key().ToDer())
-    return No("the cross certificate is for the key that signed it");
+  if (cross.public_key() == by.public_key()) return No("the cross certificate is for the key that signed it");
   return absl::OkStatus();
 }
 
@@ -140,8 +139,7 @@ absl::Status CheckCross(const Certificate& cross, const Certificate& by, const C
   TRB_RETURN_IF_ERROR(CheckCross(cross, by));
   if (!IsMadeFor(authority, CertificateUse::kAuthority) || !IsSelfSigned(authority))
     return No("what is vouched for is no authority");
-  if (authority.public_key().ToDer() != cross.public_key().ToDer())
-    return No("the cross certificate is for another key");
+  if (authority.public_key() != cross.public_key()) return No("the cross certificate is for another key");
   if (authority.uris() != cross.uris() || authority.common_name() != cross.common_name())
     return No("the cross certificate is for another name");
   return absl::OkStatus();

@@ -120,10 +120,10 @@ absl::StatusOr<std::vector<Named>> ReadAll(const Places& places, const std::stri
 // A link is listed with the authority whose key it carries, wherever it lies.
 std::vector<crypto::AuthorityNews> WithLinks(std::vector<Named> all) {
   for (Named& one : all) {
-    const std::string key = one.news.certificate.public_key().ToDer();
+    const crypto::PublicKey key = one.news.certificate.public_key();
     for (const Named& beside : all)
       for (const crypto::Certificate& link : beside.links)
-        if (link.public_key().ToDer() == key) one.news.cross.push_back(link);
+        if (link.public_key() == key) one.news.cross.push_back(link);
   }
   std::vector<crypto::AuthorityNews> out;
   for (Named& one : all) out.push_back(std::move(one.news));
