@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "common/base/logging.h"
@@ -19,6 +20,7 @@ namespace tributary::service {
 namespace {
 
 constexpr absl::Duration kLastWords = absl::Seconds(1);  // for the answer of a refused call to get out
+constexpr absl::Duration kHurry = absl::Seconds(1);      // how long a flood is watched closely after its last bytes
 constexpr uint64_t kFilesOfTheProcess = 96;              // database, blobs, epolls, pipes
 constexpr int kEventsAtOnce = 256;
 
@@ -127,6 +129,7 @@ void Connections::Sweep() {
       CutLocked(token);
     }
   }
+  for (auto it = banned_.begin(); it != banned_.end();) it = it->second <= now ? banned_.erase(it) : std::next(it);
   for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
     n = epoll_wait(arrivals_.get(), events, kEventsAtOnce, 0);
     for (int i = 0; i < n; ++i) LookAtKnownLocked(events[i].data.u64);
@@ -136,24 +139,42 @@ void Connections::Sweep() {
 // While a block of headers is unfinished HTTP/2 lets nothing else through, so whoever never ends one is not heard.
 void Connections::LookAtKnownLocked(uint64_t token) {
   Socket* socket = FindLocked(token);
-  if (socket == nullptr || socket->ending) return;
+  if (socket == nullptr) return;
+  const auto of_identity = of_identity_.find(socket->identity);
+  if (of_identity == of_identity_.end() || !of_identity->second.contains(token)) return;  // it is cut already
   const uint64_t bytes = BytesReceived(socket->fd);
   if (std::exchange(socket->heard, false)) {
     socket->bytes = bytes;
-  } else if (bytes - socket->bytes > limits_.unheard_bytes) {
-    Log(LogLevel::kWarning, "connection_cut",
-        {{"peer", socket->peer},
-         {"identity", socket->identity},
-         {"reason", "it sends bytes that become no message"},
-         {"bytes", bytes - socket->bytes}});
-    CutLocked(token);
+    socket->unheard = 0;
+    return;
   }
+  socket->unheard = bytes - socket->bytes;
+  uint64_t together = 0;
+  for (const uint64_t held : of_identity->second) {
+    const Socket& other = *FindLocked(held);
+    if (!other.heard || held == token) together += other.unheard;
+  }
+  if (together > limits_.unheard_bytes) return BanLocked(socket->identity, socket->peer, together);
+  if (together > limits_.unheard_bytes / 8) hurry_until_ = clock_.Monotonic() + kHurry;
+}
+
+void Connections::BanLocked(const std::string& identity, const std::string& peer, uint64_t bytes) {
+  Log(LogLevel::kWarning, "connection_cut",
+      {{"peer", peer},
+       {"identity", identity},
+       {"reason", "it sends bytes that become no message"},
+       {"bytes", bytes},
+       {"banned_seconds", absl::ToInt64Seconds(limits_.ban)}});
+  banned_[identity] = clock_.Monotonic() + limits_.ban;
+  const std::set<uint64_t> held = of_identity_.at(identity);  // cutting takes them out, `identity` with them
+  for (const uint64_t token : held) CutLocked(token);
 }
 
 absl::Duration Connections::SweepAgainIn() {
   MutexLock lock(&mu_);
-  if (counts_.pending > 0) return absl::Milliseconds(50);
-  return counts_.known > 0 ? absl::Milliseconds(100) : absl::Seconds(1);
+  // A flood brings some hundred MB a second.
+  if (clock_.Monotonic() < hurry_until_) return absl::Milliseconds(2);
+  return counts_.pending + counts_.known > 0 ? absl::Milliseconds(50) : absl::Seconds(1);
 }
 
 void Connections::Heard(const std::string& peer) {
@@ -222,6 +243,7 @@ void Connections::KnownLocked(uint64_t token, const std::string& identity) {
   if (epoll_ctl(arrivals_.get(), EPOLL_CTL_ADD, socket->fd, &event) != 0) return EndLocked(token);
   std::set<uint64_t>& held = of_identity_[identity];
   held.insert(token);
+  if (banned_.contains(identity)) return CutLocked(token);
   if (held.size() > limits_.per_identity) CutLocked(*held.begin());
 }
 

@@ -48,9 +48,11 @@ class Connections {
     absl::Duration admission = absl::Seconds(30);
     // What a pending socket may send: gRPC 1.51 keeps unfinished HTTP/2 headers of any length.
     uint64_t pending_bytes = 4 << 20;
-    // What a known one may send while nothing of it arrives as a call or a message, for the same reason. A client has
-    // some streams of which a window, or a message in the making, waits here unread: 5 MB at most.
+    // What the known ones of one identity may send together while nothing of it arrives as a call or a message, for the
+    // same reason. A client has some streams of which a window, or a message in the making, waits here unread: 5 MB at
+    // most. Beyond it all of them are cut, and so are new ones until the ban is over.
     uint64_t unheard_bytes = 16 << 20;
+    absl::Duration ban = absl::Seconds(10);
   };
   struct Counts {
     size_t pending = 0, known = 0;
@@ -102,6 +104,7 @@ class Connections {
     absl::Duration until;  // monotonic; infinite: no end is set
     bool heard = true;     // a call or a message came since the last look
     uint64_t bytes = 0;    // received when it was last heard, as of the look after that
+    uint64_t unheard = 0;  // received since, as of the last look
   };
   using Sockets = std::map<uint64_t, Socket>;  // by token, oldest first
 
@@ -116,6 +119,7 @@ class Connections {
   void ForgetLocked(uint64_t token) TRB_REQUIRES(mu_);
   void LeavePendingLocked(uint64_t token, const Socket& socket) TRB_REQUIRES(mu_);
   void LookAtKnownLocked(uint64_t token) TRB_REQUIRES(mu_);
+  void BanLocked(const std::string& identity, const std::string& peer, uint64_t bytes) TRB_REQUIRES(mu_);
   std::vector<uint64_t> OfPeerLocked(const std::string& peer) const TRB_REQUIRES(mu_);
 
   const Clock& clock_;
@@ -131,6 +135,9 @@ class Connections {
   std::unordered_multimap<std::string, uint64_t> by_peer_ TRB_GUARDED_BY(mu_);
   std::unordered_map<std::string, std::set<uint64_t>> of_address_ TRB_GUARDED_BY(mu_);   // pending; none is empty
   std::unordered_map<std::string, std::set<uint64_t>> of_identity_ TRB_GUARDED_BY(mu_);  // none is empty
+  std::map<std::string, absl::Duration> banned_ TRB_GUARDED_BY(mu_);                     // identity -> until
+  // Until then Sweep is wanted often: somebody has used much of what it may send unheard.
+  absl::Duration hurry_until_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   Counts counts_ TRB_GUARDED_BY(mu_);
 };
 

@@ -256,6 +256,60 @@ TEST_F(KnownSenderTest, WhoseBytesBecomeNothingIsCut) {
   EXPECT_EQ(connections_->counts().cut, 1u);
 }
 
+TEST_F(KnownSenderTest, WhatAllOfAnIdentitySendCountsTogether) {
+  const Pair& second = MustAdd("10.0.0.1:2");
+  const Pair& other = MustAdd("10.0.0.3:1");
+  connections_->Known("10.0.0.1:2", "client-1");
+  connections_->Known("10.0.0.3:1", "client-2");
+  Pass(absl::Seconds(1));
+  const auto send_unheard = [&](const Pair& pair) {
+    const std::string text(40'000, 'x');
+    ASSERT_EQ(send(pair.theirs, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    Pass(absl::Seconds(1));
+  };
+  send_unheard(other);
+  send_unheard(second);
+  EXPECT_FALSE(IsCut(pair_));
+  Say(40'000, false);
+  EXPECT_TRUE(IsCut(pair_));
+  EXPECT_EQ(connections_->counts().cut, 2u);
+  EXPECT_EQ(connections_->counts().known, 1u);
+}
+
+TEST_F(KnownSenderTest, WhoWasCutIsBannedForAWhile) {
+  Say(60'000, false);
+  EXPECT_TRUE(IsCut(pair_));
+  const Pair& again = MustAdd("10.0.0.1:2");
+  const Pair& other = MustAdd("10.0.0.3:1");
+  connections_->Known("10.0.0.1:2", "client-1");
+  connections_->Known("10.0.0.3:1", "client-2");
+  EXPECT_TRUE(IsCut(again));
+  EXPECT_FALSE(IsCut(other));
+  Pass(limits_.ban);
+  const Pair& later = MustAdd("10.0.0.1:3");
+  connections_->Known("10.0.0.1:3", "client-1");
+  EXPECT_FALSE(IsCut(later));
+}
+
+TEST_F(KnownSenderTest, WhoIsRefusedMayNotFloodWhileItsAnswerGetsOut) {
+  connections_->Refused("10.0.0.1:1");
+  Pass(absl::ZeroDuration());
+  EXPECT_FALSE(IsCut(pair_));
+  const std::string text(60'000, 'x');
+  ASSERT_EQ(send(pair_.theirs, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  Pass(absl::ZeroDuration());
+  EXPECT_TRUE(IsCut(pair_));
+}
+
+TEST_F(KnownSenderTest, AFloodIsLookedAtMoreOften) {
+  Say(400, false);
+  const absl::Duration calm = connections_->SweepAgainIn();
+  Say(20'000, false);
+  EXPECT_LT(connections_->SweepAgainIn(), calm / 10);
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(connections_->SweepAgainIn(), calm);
+}
+
 TEST_F(KnownSenderTest, WhoKeepsAliveForADayWithLittleLives) {
   for (int i = 0; i < 100; ++i) Say(400, false);
   EXPECT_FALSE(IsCut(pair_));
