@@ -57,6 +57,8 @@ class DeltaDecoder {
 
   // wrong_shape when there is more than the model needs. After an error the decoder only repeats it.
   absl::Status Consume(std::string_view bytes, const Sink& sink);
+  // Gives the memory back that only Consume needs; it may go on afterwards.
+  void Rest() { values_ = {}; }
   // wrong_shape when bytes are missing.
   absl::Status Finish() const;
 

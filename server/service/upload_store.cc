@@ -36,6 +36,12 @@ absl::Status WriteAll(int fd, std::string_view data, uint64_t offset, const std:
   return absl::OkStatus();
 }
 
+// What the bytes are read as.
+bool HaveSameForm(const AnnouncedUpdate& a, const AnnouncedUpdate& b) {
+  return a.record.encoding() == b.record.encoding() && a.record.length() == b.record.length() &&
+         a.parameters == b.parameters;
+}
+
 absl::Status CheckRoom(const std::string& root, uint64_t bytes) {
   struct statvfs fs {};
   if (statvfs(root.c_str(), &fs) != 0) return ErrnoToStatus(errno, "statvfs " + root);
@@ -60,10 +66,11 @@ void Upload::CloseLocked() {
   fd_ = -1;
 }
 
-absl::StatusOr<uint64_t> Upload::Announce() {
+absl::StatusOr<uint64_t> Upload::Announce(std::unique_ptr<Progress> progress) {
   MutexLock lock(&mu_);
   ++stream_;
   CloseLocked();
+  if (progress != nullptr) progress_ = std::move(progress);
   struct stat info {};
   if (stat(path_.c_str(), &info) != 0) {
     if (errno != ENOENT) return ErrnoToStatus(errno, "stat " + path_);
@@ -77,11 +84,12 @@ absl::StatusOr<uint64_t> Upload::Announce() {
   return there;
 }
 
-void Upload::Retire() {
+std::unique_ptr<Upload::Progress> Upload::Retire() {
   MutexLock lock(&mu_);
   retired_ = true;
   ++stream_;
   CloseLocked();
+  return std::move(progress_);
 }
 
 absl::StatusOr<uint64_t> Upload::Begin() {
@@ -91,38 +99,52 @@ absl::StatusOr<uint64_t> Upload::Begin() {
   CloseLocked();
   fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd_ < 0) return ErrnoToStatus(errno, "open " + path_);
-  TRB_RETURN_IF_ERROR(ReadBackLocked());
+  struct stat info {};
+  const bool is_known =
+      progress_ != nullptr && fstat(fd_, &info) == 0 && static_cast<uint64_t>(info.st_size) == progress_->size;
+  if (!is_known) TRB_RETURN_IF_ERROR(ReadBackLocked());
   return stream_;
 }
 
 absl::Status Upload::ReadBackLocked() {
-  hasher_ = crypto::Sha256Hasher();
-  TRB_ASSIGN_OR_RETURN(update::DeltaDecoder decoder,
-                       update::DeltaDecoder::Create(announced_.record.encoding(), announced_.parameters));
-  decoder_ = std::make_unique<update::DeltaDecoder>(std::move(decoder));
-  size_ = 0;
+  progress_ = nullptr;
+  auto decoder = update::DeltaDecoder::Create(announced_.record.encoding(), announced_.parameters);
+  if (!decoder.ok()) {
+    CloseLocked();
+    return decoder.status();
+  }
+  progress_ = std::make_unique<Progress>(Progress{{}, *std::move(decoder)});
   std::string piece(update::kChunkBytes, '\0');
   while (true) {
-    const ssize_t n = pread(fd_, piece.data(), piece.size(), static_cast<off_t>(size_));
+    const ssize_t n = pread(fd_, piece.data(), piece.size(), static_cast<off_t>(progress_->size));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoToStatus(errno, "read " + path_);
+    if (n < 0) {
+      const absl::Status failed = ErrnoToStatus(errno, "read " + path_);
+      AbandonLocked();
+      return failed;
+    }
     if (n == 0) break;
     // What a crash damaged may look like a bad update: not the client's fault, so it starts over.
     if (!ConsumeLocked(std::string_view(piece.data(), static_cast<size_t>(n))).ok()) return StartOverLocked();
   }
-  resumed_ = size_ > 0;
+  progress_->earlier = progress_->size > 0;
   return absl::OkStatus();
 }
 
 absl::Status Upload::ConsumeLocked(std::string_view data) {
-  TRB_RETURN_IF_ERROR(decoder_->Consume(data, kIgnoreValues));
-  hasher_.Update(data);
-  size_ += data.size();
+  TRB_RETURN_IF_ERROR(progress_->decoder.Consume(data, kIgnoreValues));
+  progress_->hasher.Update(data);
+  progress_->size += data.size();
   return absl::OkStatus();
 }
 
-absl::Status Upload::StartOverLocked() {
+void Upload::AbandonLocked() {
   CloseLocked();
+  progress_ = nullptr;
+}
+
+absl::Status Upload::StartOverLocked() {
+  AbandonLocked();
   if (truncate(path_.c_str(), 0) != 0) return ErrnoToStatus(errno, "truncate " + path_);
   return absl::AbortedError("the bytes kept of this update were damaged: announce it again");
 }
@@ -135,14 +157,20 @@ absl::Status Upload::CheckTurnLocked(uint64_t stream) const {
 absl::Status Upload::Append(uint64_t stream, uint64_t offset, std::string_view data) {
   MutexLock lock(&mu_);
   TRB_RETURN_IF_ERROR(CheckTurnLocked(stream));
-  if (offset != size_) {
-    return absl::AbortedError(absl::StrCat("the next offset is ", size_, ", not ", offset, ": announce it again"));
+  const uint64_t at = progress_->size;
+  if (offset != at) {
+    return absl::AbortedError(absl::StrCat("the next offset is ", at, ", not ", offset, ": announce it again"));
   }
-  if (data.size() > announced_.record.length() - size_) {
+  if (data.size() > announced_.record.length() - at) {
     return update::Reject(update::kWrongShape, "more bytes than announced");
   }
-  // Written only when the content passes: nothing that was refused is kept.
-  const uint64_t at = size_;
+  const absl::Status kept = KeepLocked(at, data);
+  if (!kept.ok()) AbandonLocked();  // it may be ahead of the file now
+  return kept;
+}
+
+// Written only when the content passes: nothing that was refused is kept.
+absl::Status Upload::KeepLocked(uint64_t at, std::string_view data) {
   TRB_RETURN_IF_ERROR(ConsumeLocked(data));
   TRB_FAIL_POINT("upload.write");
   TRB_RETURN_IF_ERROR(WriteAll(fd_, data, at, path_));
@@ -152,26 +180,26 @@ absl::Status Upload::Append(uint64_t stream, uint64_t offset, std::string_view d
 
 bool Upload::Complete(uint64_t stream) {
   MutexLock lock(&mu_);
-  return stream == stream_ && fd_ >= 0 && size_ == announced_.record.length();
+  return stream == stream_ && fd_ >= 0 && progress_->size == announced_.record.length();
 }
 
 absl::Status Upload::Finish(uint64_t stream) {
   MutexLock lock(&mu_);
   TRB_RETURN_IF_ERROR(CheckTurnLocked(stream));
-  const std::string digest = hasher_.FinishHex();
-  if (digest != announced_.record.update_sha256()) {
-    if (resumed_) return StartOverLocked();
-    CloseLocked();
-    return update::Reject(update::kWrongDigest, absl::StrCat("the bytes have the digest ", digest));
-  }
-  const absl::Status whole = decoder_->Finish();
-  CloseLocked();
-  return whole;
+  const std::string digest = progress_->hasher.FinishHex();
+  const bool is_right = digest == announced_.record.update_sha256(), earlier = progress_->earlier;
+  const absl::Status whole = progress_->decoder.Finish();
+  AbandonLocked();  // the hasher has ended
+  if (is_right) return whole;
+  if (earlier) return StartOverLocked();
+  return update::Reject(update::kWrongDigest, absl::StrCat("the bytes have the digest ", digest));
 }
 
 void Upload::Release(uint64_t stream) {
   MutexLock lock(&mu_);
-  if (stream == stream_) CloseLocked();
+  if (stream != stream_) return;
+  CloseLocked();
+  if (progress_ != nullptr) progress_->decoder.Rest();
 }
 
 // ---- UploadStore
@@ -179,7 +207,8 @@ void Upload::Release(uint64_t stream) {
 absl::StatusOr<std::unique_ptr<UploadStore>> UploadStore::Open(const std::string& directory) {
   const std::string root = directory + "/partial";
   TRB_RETURN_IF_ERROR(MakeDirectories(root, 0700));
-  return std::unique_ptr<UploadStore>(new UploadStore(root));
+  TRB_ASSIGN_OR_RETURN(std::set<std::string> files, List(root));
+  return std::unique_ptr<UploadStore>(new UploadStore(root, std::move(files)));
 }
 
 std::string UploadStore::UploadId(const std::string& task_id, const std::string& update_sha256) {
@@ -190,20 +219,29 @@ absl::StatusOr<UploadStore::Ticket> UploadStore::Announce(AnnouncedUpdate announ
   const std::string task = TaskPart(announced.record.task_id());
   const std::string id = UploadId(announced.record.task_id(), announced.record.update_sha256());
   TRB_RETURN_IF_ERROR(CheckRoom(root_, announced.record.length()));
-  TRB_ASSIGN_OR_RETURN(const std::vector<std::string> files, Files());
-  for (const std::string& file : files) {
-    if (absl::StartsWith(file, task) && file != id) Drop(file);
-  }
+  for (const std::string& other : Others(task, id)) Drop(other);
   auto upload = std::make_shared<Upload>(std::move(announced), absl::StrCat(root_, "/", id));
   std::shared_ptr<Upload> older;
   {
     MutexLock lock(&mu_);
+    files_.insert(id);
     older = std::exchange(uploads_[id], upload);
   }
   // The file is the same: the older stream must be off it before its size is read.
-  if (older != nullptr) older->Retire();
-  TRB_ASSIGN_OR_RETURN(const uint64_t offset, upload->Announce());
+  std::unique_ptr<Upload::Progress> progress;
+  if (older != nullptr) progress = older->Retire();
+  if (progress != nullptr && !HaveSameForm(older->announced(), upload->announced())) progress = nullptr;
+  TRB_ASSIGN_OR_RETURN(const uint64_t offset, upload->Announce(std::move(progress)));
   return Ticket{id, offset};
+}
+
+std::vector<std::string> UploadStore::Others(const std::string& task_part, const std::string& upload_id) {
+  MutexLock lock(&mu_);
+  std::vector<std::string> others;
+  for (auto it = files_.lower_bound(task_part); it != files_.end() && absl::StartsWith(*it, task_part); ++it) {
+    if (*it != upload_id) others.push_back(*it);
+  }
+  return others;
 }
 
 absl::StatusOr<std::shared_ptr<Upload>> UploadStore::Find(const std::string& upload_id, const std::string& client_id) {
@@ -219,6 +257,7 @@ void UploadStore::Drop(const std::string& upload_id) {
   std::shared_ptr<Upload> dropped;
   {
     MutexLock lock(&mu_);
+    files_.erase(upload_id);
     const auto it = uploads_.find(upload_id);
     if (it != uploads_.end()) {
       dropped = std::move(it->second);
@@ -229,22 +268,22 @@ void UploadStore::Drop(const std::string& upload_id) {
   (void)RemoveFile(absl::StrCat(root_, "/", upload_id));
 }
 
-absl::StatusOr<std::vector<std::string>> UploadStore::Files() const {
-  DIR* dir = opendir(root_.c_str());
-  if (dir == nullptr) return ErrnoToStatus(errno, "open " + root_);
-  std::vector<std::string> files;
+absl::StatusOr<std::set<std::string>> UploadStore::List(const std::string& root) {
+  DIR* dir = opendir(root.c_str());
+  if (dir == nullptr) return ErrnoToStatus(errno, "open " + root);
+  std::set<std::string> files;
   while (const dirent* entry = readdir(dir)) {
-    if (entry->d_name[0] != '.') files.emplace_back(entry->d_name);
+    if (entry->d_name[0] != '.') files.emplace(entry->d_name);
   }
   closedir(dir);
   return files;
 }
 
 absl::Status UploadStore::Sweep(const OpenTasks& open_tasks) {
-  TRB_ASSIGN_OR_RETURN(std::vector<std::string> files, Files());
+  TRB_ASSIGN_OR_RETURN(std::set<std::string> files, List(root_));
   {
     MutexLock lock(&mu_);
-    for (const auto& [id, upload] : uploads_) files.push_back(id);
+    files.insert(files_.begin(), files_.end());
   }
   TRB_ASSIGN_OR_RETURN(const std::set<std::string> open, open_tasks());
   std::set<std::string> keep;

@@ -45,19 +45,29 @@ class Upload {
   const AnnouncedUpdate& announced() const { return announced_; }
   const std::string& path() const { return path_; }
 
-  // Outdates every stream before. Returns the bytes that are there; all of them: a crash came before they were
-  // accepted, and Begin and Finish are all that is left to do.
-  absl::StatusOr<uint64_t> Announce() TRB_EXCLUDES(mu_);
+  // What the bytes so far amount to. Kept from stream to stream: whoever cuts and announces again and again does not
+  // make us read and hash what is there each time.
+  struct Progress {
+    crypto::Sha256Hasher hasher;
+    update::DeltaDecoder decoder;
+    uint64_t size = 0;
+    bool earlier = false;  // some of them an earlier process left
+  };
+
+  // Outdates every stream before. `progress`: what Retire of the announcement before gave, of the same bytes. Returns
+  // the bytes that are there; all of them: a crash came before they were accepted, and Begin and Finish are all that is
+  // left to do.
+  absl::StatusOr<uint64_t> Announce(std::unique_ptr<Progress> progress) TRB_EXCLUDES(mu_);
   // Another announcement owns the file now: every stream of this one, present or to come, gets ABORTED.
-  void Retire() TRB_EXCLUDES(mu_);
-  // Opens the file for the newest announcement, reading what is there already. Returns the stream's number.
+  std::unique_ptr<Progress> Retire() TRB_EXCLUDES(mu_);
+  // Opens the file for the newest announcement, reading what an earlier process left. Returns the stream's number.
   absl::StatusOr<uint64_t> Begin() TRB_EXCLUDES(mu_);
   // ABORTED: a newer stream, or not the offset that comes next (announce again). RESOURCE_EXHAUSTED: disk full.
   // A rejection (common/update/rejection.h): the content can never be accepted.
   absl::Status Append(uint64_t stream, uint64_t offset, std::string_view data) TRB_EXCLUDES(mu_);
   bool Complete(uint64_t stream) TRB_EXCLUDES(mu_);
   // All bytes are there: checks the digest and closes the file. wrong_digest is a rejection only when every byte came
-  // in this stream; what an earlier process left may have been damaged by a crash: ABORTED, start over.
+  // to this process; what an earlier one left may have been damaged by a crash: ABORTED, start over.
   absl::Status Finish(uint64_t stream) TRB_EXCLUDES(mu_);
   // The stream is over; the bytes stay.
   void Release(uint64_t stream) TRB_EXCLUDES(mu_);
@@ -67,7 +77,9 @@ class Upload {
   absl::Status ReadBackLocked() TRB_REQUIRES(mu_);
   absl::Status ConsumeLocked(std::string_view data) TRB_REQUIRES(mu_);
   absl::Status StartOverLocked() TRB_REQUIRES(mu_);
+  absl::Status KeepLocked(uint64_t at, std::string_view data) TRB_REQUIRES(mu_);
   void CloseLocked() TRB_REQUIRES(mu_);
+  void AbandonLocked() TRB_REQUIRES(mu_);
 
   const AnnouncedUpdate announced_;
   const std::string path_;
@@ -75,11 +87,9 @@ class Upload {
   Mutex mu_;
   uint64_t stream_ TRB_GUARDED_BY(mu_) = 0;
   int fd_ TRB_GUARDED_BY(mu_) = -1;
-  uint64_t size_ TRB_GUARDED_BY(mu_) = 0;
   bool retired_ TRB_GUARDED_BY(mu_) = false;
-  bool resumed_ TRB_GUARDED_BY(mu_) = false;  // some bytes were there when the stream began
-  crypto::Sha256Hasher hasher_ TRB_GUARDED_BY(mu_);
-  std::unique_ptr<update::DeltaDecoder> decoder_ TRB_GUARDED_BY(mu_);
+  // Of exactly the bytes in the file; null: only the file knows. Never null while the file is open.
+  std::unique_ptr<Progress> progress_ TRB_GUARDED_BY(mu_);
 };
 
 // All uploads of a coordinator. Threads: every method is safe from any thread.
@@ -107,11 +117,14 @@ class UploadStore {
   static std::string UploadId(const std::string& task_id, const std::string& update_sha256);
 
  private:
-  explicit UploadStore(std::string root) : root_(std::move(root)) {}
-  absl::StatusOr<std::vector<std::string>> Files() const;
+  UploadStore(std::string root, std::set<std::string> files) : root_(std::move(root)), files_(std::move(files)) {}
+  static absl::StatusOr<std::set<std::string>> List(const std::string& root);
+  // Of the files of the task, those with another digest.
+  std::vector<std::string> Others(const std::string& task_part, const std::string& upload_id) TRB_EXCLUDES(mu_);
 
   const std::string root_;
   Mutex mu_;
+  std::set<std::string> files_ TRB_GUARDED_BY(mu_);                             // upload ids; some may have none
   std::map<std::string, std::shared_ptr<Upload>> uploads_ TRB_GUARDED_BY(mu_);  // by upload id
 };
 

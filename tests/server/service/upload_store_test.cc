@@ -80,13 +80,56 @@ TEST_F(UploadStoreTest, BytesSurviveARestart) {
   EXPECT_EQ(again.offset, 7u);
 }
 
+TEST_F(UploadStoreTest, WhatThisProcessWroteIsNotReadAgain) {
+  ASSERT_OK_AND_ASSIGN(auto ticket, store_->Announce(Announced(bytes_)));
+  ASSERT_OK_AND_ASSIGN(uint64_t stream, Find(ticket.upload_id)->Begin());
+  ASSERT_THAT(Find(ticket.upload_id)->Append(stream, 0, bytes_.substr(0, 6)), IsOk());
+  Find(ticket.upload_id)->Release(stream);
+  directory_.Write("partial/" + ticket.upload_id, "ABCDEF");  // nobody would
+  ASSERT_OK_AND_ASSIGN(ticket, store_->Announce(Announced(bytes_)));
+  EXPECT_EQ(ticket.offset, 6u);
+  ASSERT_OK_AND_ASSIGN(stream, Find(ticket.upload_id)->Begin());
+  ASSERT_THAT(Find(ticket.upload_id)->Append(stream, 6, bytes_.substr(6)), IsOk());
+  EXPECT_THAT(Find(ticket.upload_id)->Finish(stream), IsOk());
+}
+
+TEST_F(UploadStoreTest, AFileThatIsNotAsItWasLeftIsReadAgain) {
+  ASSERT_OK_AND_ASSIGN(auto ticket, store_->Announce(Announced(bytes_)));
+  ASSERT_OK_AND_ASSIGN(uint64_t stream, Find(ticket.upload_id)->Begin());
+  ASSERT_THAT(Find(ticket.upload_id)->Append(stream, 0, bytes_.substr(0, 9)), IsOk());
+  Find(ticket.upload_id)->Release(stream);
+  std::filesystem::resize_file(directory_.File("partial/" + ticket.upload_id), 5);
+  ASSERT_OK_AND_ASSIGN(ticket, store_->Announce(Announced(bytes_)));
+  EXPECT_EQ(ticket.offset, 5u);
+  ASSERT_OK_AND_ASSIGN(stream, Find(ticket.upload_id)->Begin());
+  ASSERT_THAT(Find(ticket.upload_id)->Append(stream, 5, bytes_.substr(5)), IsOk());
+  EXPECT_THAT(Find(ticket.upload_id)->Finish(stream), IsOk());
+  ASSERT_OK_AND_ASSIGN(const std::string written, ReadFile(directory_.File("partial/" + ticket.upload_id)));
+  EXPECT_EQ(written, bytes_);
+}
+
+TEST_F(UploadStoreTest, AnotherLengthIsNotReadAsTheFirstWas) {
+  ASSERT_OK_AND_ASSIGN(auto ticket, store_->Announce(Announced(bytes_)));
+  ASSERT_OK_AND_ASSIGN(uint64_t stream, Find(ticket.upload_id)->Begin());
+  ASSERT_THAT(Find(ticket.upload_id)->Append(stream, 0, bytes_.substr(0, 8)), IsOk());
+  AnnouncedUpdate shorter = Announced(bytes_);
+  shorter.parameters = 2;
+  shorter.record.set_length(8);
+  ASSERT_OK_AND_ASSIGN(ticket, store_->Announce(shorter));
+  ASSERT_OK_AND_ASSIGN(stream, Find(ticket.upload_id)->Begin());
+  EXPECT_TRUE(Find(ticket.upload_id)->Complete(stream));
+  EXPECT_EQ(update::RejectionCode(Find(ticket.upload_id)->Append(stream, 8, bytes_.substr(8))), update::kWrongShape);
+}
+
 TEST_F(UploadStoreTest, AWrongDigestIsTheSendersFaultOnlyWhenItSentEveryByte) {
   AnnouncedUpdate other = Announced(bytes_);
   other.record.set_update_sha256(std::string(64, 'a'));
   ASSERT_OK_AND_ASSIGN(const auto ticket, store_->Announce(other));
+  ASSERT_OK_AND_ASSIGN(uint64_t stream, Find(ticket.upload_id)->Begin());
+  ASSERT_THAT(Find(ticket.upload_id)->Append(stream, 0, bytes_.substr(0, 8)), IsOk());
+  ASSERT_OK_AND_ASSIGN(store_, UploadStore::Open(directory_.path()));
+  ASSERT_THAT(store_->Announce(other), IsOk());
   const auto upload = Find(ticket.upload_id);
-  ASSERT_OK_AND_ASSIGN(uint64_t stream, upload->Begin());
-  ASSERT_THAT(upload->Append(stream, 0, bytes_.substr(0, 8)), IsOk());
   ASSERT_OK_AND_ASSIGN(stream, upload->Begin());  // resumed
   ASSERT_THAT(upload->Append(stream, 8, bytes_.substr(8)), IsOk());
   EXPECT_THAT(upload->Finish(stream), StatusIs(absl::StatusCode::kAborted));
@@ -116,6 +159,14 @@ TEST_F(UploadStoreTest, AnotherDigestForATaskReplacesTheFirst) {
                        store_->Announce(Announced(update::EncodeParameters(std::vector<float>{5, 6, 7, 8}))));
   EXPECT_NE(first.upload_id, second.upload_id);
   EXPECT_THAT(store_->Find(first.upload_id, "c-1"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_FALSE(FileExists(directory_.File("partial/" + first.upload_id)));
+}
+
+TEST_F(UploadStoreTest, AnotherDigestReplacesWhatAnEarlierProcessLeft) {
+  ASSERT_OK_AND_ASSIGN(const auto first, store_->Announce(Announced(bytes_)));
+  ASSERT_THAT(Find(first.upload_id)->Begin(), IsOk());
+  ASSERT_OK_AND_ASSIGN(store_, UploadStore::Open(directory_.path()));
+  ASSERT_THAT(store_->Announce(Announced(update::EncodeParameters(std::vector<float>{5, 6, 7, 8}))), IsOk());
   EXPECT_FALSE(FileExists(directory_.File("partial/" + first.upload_id)));
 }
 
