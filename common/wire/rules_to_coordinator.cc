@@ -169,13 +169,13 @@ std::vector<MessageRules> FromOperators() {
 
 // A plan comes from an operator, and again to the client in its task: both check it by the same function.
 std::vector<MessageRules> Plans() {
-  const Rule plan = Elsewhere(kPlan), model = Elsewhere(kModel);
+  const Rule plan = Elsewhere(kPlan);
   return {
       {&v1::RunPlan::descriptor,
        {{"name", plan},
         {"rounds", plan},
         {"seed", Anything()},
-        {"model", model},
+        {"model", Elsewhere(kModel)},
         {"train", plan},
         {"round", plan},
         {"aggregate", plan},
@@ -207,6 +207,12 @@ std::vector<MessageRules> Plans() {
       {&v1::AggregatePlan::descriptor, {{"strategy", plan}, {"server_learning_rate", plan}, {"max_weight", plan}}},
       {&v1::EvaluatePlan::descriptor, {{"every", Anything()}, {"data", plan}, {"format", plan}}},
       {&v1::StopRule::descriptor, {{"metric", plan}, {"target", plan}}},
+  };
+}
+
+std::vector<MessageRules> Models() {
+  const Rule model = Elsewhere(kModel);
+  return {
       {&v1::ModelDescription::descriptor,
        {{"input", model},
         {"layers", model},
@@ -248,7 +254,7 @@ std::vector<MessageRules> Plans() {
 
 std::vector<MessageRules> RulesToCoordinator() {
   std::vector<MessageRules> all;
-  for (auto* part : {&FromClients, &UpdatesFromClients, &FromStrangers, &FromOperators, &Plans}) {
+  for (auto* part : {&FromClients, &UpdatesFromClients, &FromStrangers, &FromOperators, &Plans, &Models}) {
     std::vector<MessageRules> rules = part();
     all.insert(all.end(), rules.begin(), rules.end());
   }

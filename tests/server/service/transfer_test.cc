@@ -322,6 +322,7 @@ TEST_F(TransferTest, BytesDamagedInBetweenAreSentAgainNotRefused) {
   const std::string id = MustBegin(update).ticket().upload_id();
   CutAfterFirstChunk(id, update);
   directory_.Write("partial/" + id, std::string(rpc::kChunkBytes, '\0'));  // as a power cut may leave it
+  RestartCoordinator();
   const v1::BeginUploadResponse resumed = MustBegin(update);
   v1::UploadUpdateResponse done;
   EXPECT_EQ(client_->Upload(id, update, resumed.ticket().offset(), &done).error_code(), grpc::StatusCode::ABORTED);
