@@ -73,9 +73,7 @@ def private_keys_in(folder):
 class InvitationTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
         cls.f.invite("open")  # keeps the enrolment port open for all of these
 
     def join(self, name, text):
@@ -267,9 +265,7 @@ layers = [ { dense = { units = 2, activation = "softmax" } } ]
 class DataTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
         cls.f.add_client("peer", "synthetic:60").wait_for("session_open")
 
     def path(self, name):
@@ -427,9 +423,7 @@ class DirectoryTest(unittest.TestCase):
         return result
 
     def setUp(self):
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
 
     def restarts(self):
         self.f.start()
@@ -516,9 +510,7 @@ class FlippedByteTest(unittest.TestCase):
     """One byte of the newest model is changed on the disk."""
 
     def setUp(self):
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
         self.f.add_client("only", "synthetic:100")
 
     def test_it_is_noticed_when_the_model_is_read(self):

@@ -79,9 +79,7 @@ class CertificatesTest(unittest.TestCase):
 
     def setUp(self):
         # One each: the coordinator limits the lines that strangers cause, so one test's would be missing in the next.
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
         self.ours, self.foreign = Authority(self.f.dir), Authority()
         self.trust = self.ours.certificate.public_bytes(serialization.Encoding.PEM)
         self.uri = self.ours.certificate.extensions.get_extension_for_class(

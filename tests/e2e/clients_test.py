@@ -20,9 +20,7 @@ def slow_run(name, epochs, clients=2, deadline="4s", **options):
 
 class Base(unittest.TestCase):
     def setUp(self):
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
 
     def add(self, name, data, *args):
         client = self.f.add_client(name, data, *args)

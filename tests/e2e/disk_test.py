@@ -26,13 +26,8 @@ PLAN = small_plan(ROUNDS, keep="forever")
 class DiskTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.template = Template(BIN)
-        cls.template.__enter__()
+        cls.template = cls.enterClassContext(Template(BIN))
         cls.expected = reference(cls.template, PLAN)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.template.__exit__()
 
     def trial(self, program=None, plan=PLAN):
         """A trial whose `program` runs on a disk that obeys self.rules."""

@@ -16,9 +16,7 @@ def long_training(name, **options):
 
 class DrainTest(unittest.TestCase):
     def setUp(self):
-        self.f = ProxiedFederation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(ProxiedFederation())
 
     def add(self, name, count=300):
         client = self.f.add_client(name, f"synthetic:{count}")

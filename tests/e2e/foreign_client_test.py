@@ -43,9 +43,7 @@ def metrics():
 class ForeignClientTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
         cls.addClassCleanup(foreign_client.remove_stubs)
         cls.identity = Identity(cls.f.invite("numpy")).enrol()
 

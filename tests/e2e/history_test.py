@@ -19,9 +19,7 @@ def flip_byte(path, at):
 
 class HistoryTest(unittest.TestCase):
     def setUp(self):
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
         for k in (1, 2):
             self.f.add_client(f"site-{k}", "synthetic:400", "--part", f"{k}/2")
         self.run_id = self.f.start_run(tiny_run(rounds=3))

@@ -51,9 +51,7 @@ def write_pets(folder, count, seed):
 class ImagesTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
         cls.joined = {}
         for k in (1, 2):
             write_pets(cls.folder(f"site-{k}"), 40, seed=k)

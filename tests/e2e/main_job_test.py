@@ -26,9 +26,7 @@ def write_png(path, pixels):
 class MainJobTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
         for k in (1, 2, 3):
             cls.f.add_client(f"site-{k}", "synthetic:1200", "--part", f"{k}/3",
                              invite_args=["--label", "region=eu"] if k < 3 else [])

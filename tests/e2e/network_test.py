@@ -16,9 +16,7 @@ UNITS = 1000  # 3.2 MB each way
 
 class NetworkTest(unittest.TestCase):
     def federation(self, clients, seed=None):
-        f = ProxiedFederation(seed)
-        f.__enter__()
-        self.addCleanup(f.__exit__)
+        f = self.enterContext(ProxiedFederation(seed))
         for k in range(1, clients + 1):
             f.add_client(f"site-{k}", "synthetic:300", "--part", f"{k}/{clients}").wait_for("session_open")
         return f

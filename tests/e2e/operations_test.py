@@ -29,13 +29,8 @@ def contents(directory):
 class OperationsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.template = Template(FAIL_POINT_PROGRAMS)
-        cls.template.__enter__()
+        cls.template = cls.enterClassContext(Template(FAIL_POINT_PROGRAMS))
         cls.expected = reference(cls.template, PLAN)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.template.__exit__()
 
     def backup(self, trial):
         path = os.path.join(trial.root, "backup")

@@ -31,9 +31,7 @@ def answer_in_plain(server):
 class JoinAsksTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
 
     def argv(self, name, *extra):
         return [os.path.join(BIN, "tributary-client"), "join", "--dir", self.f.client_dir(name), "--data", "synthetic:50", *extra]
@@ -93,9 +91,7 @@ class OtherUserTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
         cls.f.join("a", "synthetic:50")
         os.chmod(cls.f.root, 0o755)
         if os.geteuid() == 0:
@@ -139,9 +135,7 @@ class OtherUserTest(unittest.TestCase):
 class CommandsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.f = Federation()
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation())
 
     def test_a_name_of_two_runs_asks_for_the_id(self):
         for _ in range(2):

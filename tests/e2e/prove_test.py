@@ -294,9 +294,7 @@ class TamperedTest(unittest.TestCase):
     """What an attacker with the coordinator's files does, and who sees it."""
 
     def setUp(self):
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
         self.f.add_client("site-1", "synthetic:200")
         self.run_id = self.f.start_run(tiny_run(rounds=2, clients=1))
         self.f.finish(self.run_id)

@@ -29,9 +29,7 @@ class RotationTest(unittest.TestCase):
         cls.addClassCleanup(foreign_client.remove_stubs)
 
     def setUp(self):
-        self.f = Federation()
-        self.f.__enter__()
-        self.addCleanup(self.f.__exit__)
+        self.f = self.enterContext(Federation())
         for i, name in enumerate(CLIENTS):
             self.f.add_client(name, f"synthetic:{200 + i}", invite_args=("--label", "group=here")).wait_for("session_open")
 

@@ -74,9 +74,7 @@ class AttackTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.sockets = stranger.raise_descriptor_limit(12_000)
-        cls.f = Federation(descriptors=DESCRIPTORS)
-        cls.f.__enter__()
-        cls.addClassCleanup(cls.f.__exit__)
+        cls.f = cls.enterClassContext(Federation(descriptors=DESCRIPTORS))
         cls.addClassCleanup(foreign_client.remove_stubs)
         for k in range(1, CLIENTS + 1):
             cls.f.add_client(f"site-{k}", "synthetic:300", "--part", f"{k}/{CLIENTS}").wait_for("session_open")
