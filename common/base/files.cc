@@ -118,11 +118,11 @@ absl::Status WriteFileDurably(const std::string& path, std::string_view contents
 
 absl::Status MakeDirectories(const std::string& path, mode_t mode) {
   if (path.empty()) return absl::OkStatus();
-  if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
+  const std::string parent = DirectoryOf(path);
+  if (mkdir(path.c_str(), mode) == 0) return SyncDirectory(parent);
   if (errno == ENOENT) {
-    const std::string parent = DirectoryOf(path);
     if (parent != path) TRB_RETURN_IF_ERROR(MakeDirectories(parent, mode));
-    if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
+    if (mkdir(path.c_str(), mode) == 0) return SyncDirectory(parent);
   }
   struct stat info {};
   const int error = errno;

@@ -36,7 +36,7 @@ absl::Status SyncDirectory(const std::string& path);
 // named `except` are not looked into.
 absl::Status SweepTemporaries(const std::string& directory, std::initializer_list<std::string_view> except = {});
 
-// mkdir -p; new directories get `mode`.
+// mkdir -p; new directories get `mode`, and their names are on the disk when it returns.
 absl::Status MakeDirectories(const std::string& path, mode_t mode = 0755);
 
 // PERMISSION_DENIED when group or others may read, write or search it (keys, tokens). NOT_FOUND when it is absent.

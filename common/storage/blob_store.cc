@@ -93,12 +93,14 @@ std::string BlobStore::PathOf(const std::string& sha256) const {
   return absl::StrCat(root_, "/", sha256.substr(0, 2), "/", sha256);
 }
 
-absl::Status BlobStore::MakeFolder(const std::string& sha256) const {
+// One at a time: a folder that somebody else is making is there before it lasts.
+absl::Status BlobStore::MakeFolder(const std::string& sha256) {
   const std::string folder = absl::StrCat(root_, "/", sha256.substr(0, 2));
+  const MutexLock lock(&mu_);
   if (FileExists(folder)) return absl::OkStatus();
   TRB_RETURN_IF_ERROR(MakeDirectories(folder, kDirectoryMode));
   TRB_FAIL_POINT("blob.folder_made");
-  return SyncDirectory(root_);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> BlobStore::Put(std::string_view bytes) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 
 namespace tributary::storage {
@@ -50,8 +51,9 @@ class BlobStore {
 
  private:
   explicit BlobStore(std::string root) : root_(std::move(root)) {}
-  absl::Status MakeFolder(const std::string& sha256) const;
+  absl::Status MakeFolder(const std::string& sha256) TRB_EXCLUDES(mu_);
   const std::string root_;
+  Mutex mu_;  // orders the making of folders
 };
 
 }  // namespace tributary::storage

@@ -28,9 +28,11 @@ constexpr const char* kNeeded =
     "OR EXISTS (SELECT 1 FROM runs WHERE ?1 IN (initial_model_sha256, model_sha256)) "
     "OR EXISTS (SELECT 1 FROM rounds WHERE model_sha256 = ?1)";
 
-// Digests that any row has, needed or not. ?1 is the digest. A round's base model is the model of a round or run.
+// Digests that any row has, needed or not, but for those that were let go: the removal of a file that was not synced is
+// undone when the power is cut. ?1 is the digest. A round's base model is the model of a round or run.
 constexpr const char* kNamed =
-    "SELECT EXISTS (SELECT 1 FROM updates WHERE update_sha256 = ?1) "
+    "SELECT EXISTS (SELECT 1 FROM updates WHERE update_sha256 = ?1 AND "
+    "NOT EXISTS (SELECT 1 FROM deleted_blobs WHERE sha256 = ?1)) "
     "OR EXISTS (SELECT 1 FROM rounds WHERE model_sha256 = ?1) "
     "OR EXISTS (SELECT 1 FROM runs WHERE ?1 IN (initial_model_sha256, model_sha256))";
 

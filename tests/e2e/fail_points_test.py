@@ -7,6 +7,8 @@ source is searched for those that nothing passed. So a new fail point, or a new 
     fail_points_test.py --every-pass         every name at every pass
     fail_points_test.py --action error       the step fails instead (also: full): rounds may be abandoned and the program may end
                                              with a message; the run ends, no receipt is lost, nothing half-written stays
+    fail_points_test.py --action power       the power is cut there: what was not synced is gone as well (tests/support/power_loss.cc)
+    fail_points_test.py --action power --seed N   of what was not synced each change is lost or kept by chance
     fail_points_test.py --only NAME          one name, e.g. commit:AcceptUpdate
 """
 
@@ -37,8 +39,19 @@ NOT_REACHED = {
 ENDS_OF_A_FAILED_STEP = {1, 70}
 
 
+# After these the program that was at the fail point is gone.
+DEATHS = {"abort", "power"}
+POWER_LOSS = os.path.join(FAIL_POINT_PROGRAMS, "..", "power_loss.so")
+SEED = None  # of what is lost when power is cut; all of it without one
+
+
 def fault(name, action, k):
-    return {"TRIBUTARY_FAILPOINT": f"{name}:{action}:{k}"}
+    env = {"TRIBUTARY_FAILPOINT": f"{name}:{action}:{k}"}
+    if action == "power":
+        env |= {"LD_PRELOAD": POWER_LOSS, "TRIBUTARY_POWER_ROOT": "/tributary-trial-"}
+        if SEED is not None:
+            env["TRIBUTARY_POWER_SEED"] = str(SEED)
+    return env
 
 
 # ---- one case: a program ends at a fail point, and is started again
@@ -53,15 +66,15 @@ class Run:
 
     def case(self, name, action, k):
         with Trial(self.template, small_plan(), {self.program: fault(name, action, k)}) as trial:
-            trial.expected_death = self.program if action == "abort" else None
-            trial.steps_fail = action != "abort"
+            trial.expected_death = self.program if action in DEATHS else None
+            trial.steps_fail = action not in DEATHS
             if trial.steps_fail:
                 trial.allowed_ends |= ENDS_OF_A_FAILED_STEP
             trial.begin()
             trial.drive()
             answer = trial.check(*self.expected)
             assert trial.steps_fail or int(answer.get("blobs_missing", 0)) == 2 * len(CLIENTS), answer
-            return action != "abort" or any(who == self.program for who, *_ in trial.deaths)
+            return action not in DEATHS or any(who == self.program for who, *_ in trial.deaths)
 
 
 class Init:
@@ -82,7 +95,7 @@ class Init:
             trial.coordinator.kill()
             self.template.program("tributary-coordinator", ["verify", "--dir", trial.dir]).ok()
             trial.coordinator = None
-            return first.code != 0 or action != "abort"
+            return first.code != 0 or action not in DEATHS
 
 
 class Join:
@@ -112,7 +125,7 @@ class Join:
             trial.check_files()
             self.template.program("tributary-coordinator", ["verify", "--dir", trial.dir]).ok()
             trial.coordinator, trial.clients = None, {}
-            return reached or action != "abort"
+            return reached or action not in DEATHS
 
     @staticmethod
     def revive(trial):
@@ -187,7 +200,7 @@ class Rotation:
             assert sorted(actions) == ["ca.activate", "ca.retire", "ca.retiring", "ca.stage"], actions
             trial.coordinator.kill()
             trial.coordinator = None
-            return ended or action != "abort"
+            return ended or action not in DEATHS
 
 
 # ---- all of them
@@ -240,7 +253,7 @@ def cases(passed, every_pass, only, action):
     for (program, name), count in sorted(passed.items()):
         if only and name != only:
             continue
-        if action != "abort" and name.startswith("committed:"):
+        if action not in DEATHS and name.startswith("committed:"):
             continue  # after a commit nothing is left that could fail
         for k in range(1, count + 1) if every_pass else (1,):
             yield program, name, k
@@ -274,11 +287,14 @@ def run_cases(workers, wanted, action):
 
 
 def main():
+    global SEED
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every-pass", action="store_true")
-    parser.add_argument("--action", default="abort", choices=["abort", "error", "full"])
+    parser.add_argument("--action", default="abort", choices=["abort", "power", "error", "full"])
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--only")
     arguments = parser.parse_args()
+    SEED = arguments.seed
     if not os.path.exists(os.path.join(FAIL_POINT_PROGRAMS, "tributary-client")):
         print("skipped: the programs with fail points are not built")
         return 77

@@ -4,10 +4,12 @@
 //   WHAT:WHERE:
 //     abort   the process ends there, as by kill -9        error   the step fails: INTERNAL
 //     full    the step fails: RESOURCE_EXHAUSTED           sleep   it takes a second and a half longer
+//     power   the process ends there, and with it all that it had not synced (power_loss.cc, which has to be preloaded)
 //   TRIBUTARY_FAILPOINT_TRACE=FILE        a line with the name is appended at every pass
 //
 // WHERE is a path's last part; when that is made of digits that differ from run to run (a digest, an id, a number), the
 // nearest folder that has a name of its own.
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -82,6 +84,12 @@ void Trace(const std::string& name) {
   close(fd);
 }
 
+void LosePower() {
+  const auto lose = reinterpret_cast<void (*)()>(dlsym(RTLD_DEFAULT, "tributary_lose_power"));
+  if (lose == nullptr) _exit(97);
+  lose();
+}
+
 }  // namespace
 
 absl::Status PassFailPoint(std::string_view what, std::string_view where) {
@@ -91,6 +99,7 @@ absl::Status PassFailPoint(std::string_view what, std::string_view where) {
   Trace(name);
   if (name != wanted.name || ++passes != wanted.pass) return absl::OkStatus();
   if (wanted.action == "abort") kill(getpid(), SIGKILL);
+  if (wanted.action == "power") LosePower();
   if (wanted.action == "sleep") std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   if (wanted.action == "error") return absl::InternalError(absl::StrCat("fail point ", name));
   if (wanted.action == "full") return absl::ResourceExhaustedError(absl::StrCat("fail point ", name));

@@ -64,6 +64,21 @@ TEST_F(OrphanTest, AModelThatWasStoredBeforeItsRowIsSwept) {
   EXPECT_FALSE(Has(model));
 }
 
+TEST_F(OrphanTest, AnUpdateThatWasLetGoAndCameBackWithTheFileSystemGoesAgain) {
+  v1::RunPlan plan = LedgerFixture::Plan();
+  plan.set_keep_updates("round");
+  ledger_.CreateRun(plan, kRun);
+  const uint64_t round = ledger_.BeginRound(kRun, 1);
+  const auto update = ledger_.MakeAcceptance(kRun, round, "c00", "of a patient", 7);
+  const std::string sha256 = update.record.update_sha256();
+  ASSERT_OK(ledger_.store().AcceptUpdate(update));
+  ASSERT_OK(ledger_.store().AbandonRound(kRun, round, {.reason = "x", .open_rows_become = "late"}, ledger_.now()));
+  ASSERT_FALSE(Has(sha256));
+  ASSERT_OK(ledger_.blobs().Put("of a patient"));  // as when its removal was not synced and the power was cut
+  ledger_.Reopen();
+  EXPECT_FALSE(Has(sha256));
+}
+
 TEST_F(OrphanTest, EveryBlobThatARowNamesStays) {
   for (const char* keep : {"round", "run", "forever"}) {
     v1::RunPlan plan = LedgerFixture::Plan();
