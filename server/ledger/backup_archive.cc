@@ -168,7 +168,6 @@ absl::Status ArchiveReader::CopyTo(const Entry& entry, const std::string& file) 
     TRB_RETURN_IF_ERROR(WriteAll(to.get(), piece, file));
     left -= piece.size();
   }
-  if (fsync(to.get()) != 0) return ErrnoToStatus(errno, absl::StrCat("fsync ", file));
   return absl::OkStatus();
 }
 

@@ -59,7 +59,7 @@ class ArchiveReader {
   };
   // DATA_LOSS when the file is damaged or cut short, or a path would lead out of the directory.
   absl::StatusOr<Entry> Next();
-  // The content of the entry just read: into a new, synced file, or as text (links).
+  // The content of the entry just read: into a new file, which the caller syncs, or as text (links).
   absl::Status CopyTo(const Entry& entry, const std::string& file);
   absl::StatusOr<std::string> ReadText(const Entry& entry);
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import time
 
@@ -24,12 +25,14 @@ from invariants import check_ledger  # noqa: E402
 
 CLIENTS, TARGET, ENOUGH = 200, 120, 60
 ROUNDS = 100_000  # the clock ends the run, not this
+KEPT_BACKUPS = 6
 
 
 class Soak:
     def __init__(self, f, minutes, seed):
         self.f, self.end, self.random = f, time.monotonic() + 60 * minutes, random.Random(seed)
         self.done = {"kills": 0, "stops": 0, "backups": 0}
+        self.backups = []
 
     def disturb(self):
         """One thing that goes wrong, or is asked for, on the coordinator's side."""
@@ -43,7 +46,10 @@ class Soak:
             self.f.start()
         else:
             to = os.path.join(self.f.root, f"backup-{self.done[what]}")
-            run_program("tributary-coordinator", ["backup", "--dir", self.f.dir, "--to", to]).ok()
+            run_program("tributary-coordinator", ["backup", "--dir", self.f.dir, "--to", to], timeout=600).ok()
+            self.backups.append(to)
+            if len(self.backups) > KEPT_BACKUPS:  # the first and the newest stay
+                os.remove(self.backups.pop(self.random.randrange(1, KEPT_BACKUPS)))
 
     def run(self, run):
         while time.monotonic() < self.end:
@@ -52,10 +58,11 @@ class Soak:
         self.f.op("run", "stop", run).ok()
 
     def check_backups(self):
-        for n in range(1, self.done["backups"] + 1):
-            to = os.path.join(self.f.root, f"restored-{n}")
-            run_program("tributary-coordinator", ["restore", "--from", os.path.join(self.f.root, f"backup-{n}"), "--dir", to]).ok()
+        to = os.path.join(self.f.root, "restored")
+        for backup in self.backups:
+            run_program("tributary-coordinator", ["restore", "--from", backup, "--dir", to], timeout=600).ok()
             run_program("tributary-coordinator", ["verify", "--dir", to], timeout=600).ok()
+            shutil.rmtree(to)
 
 
 def main():
@@ -69,7 +76,9 @@ def main():
         crowd.wait(lambda e: e["event"] == "connected")
         run = f.start_run(tiny_run(rounds=ROUNDS, clients=TARGET, extra_round=(
             f', over_select = 1.25, deadline = "4s", select_wait = "3s", max_failed_rounds = 1000')).replace(
-                f"min_clients = {TARGET}", f"min_clients = {ENOUGH}"))
+                f"min_clients = {TARGET}", f"min_clients = {ENOUGH}").replace(
+                    # Two updates of 31 KB a second and client fill a disk.
+                    'keep_updates = "forever"', f'keep_updates = "{"forever" if a.minutes < 2 else "round"}"'))
         soak = Soak(f, a.minutes, a.seed)
         soak.run(run)
         events = crowd.stop()

@@ -265,6 +265,16 @@ int fsync(int fd) {
   return result;
 }
 int fdatasync(int fd) { return fsync(fd); }
+int syncfs(int fd) noexcept {
+  static auto* const next = Next("syncfs", syncfs);
+  const Guard guard;
+  const int result = next(fd);
+  if (result == 0) {
+    disk().bytes.clear();
+    disk().names.clear();
+  }
+  return result;
+}
 
 int open(const char* path, int flags, ...) {
   va_list rest;
