@@ -7,7 +7,8 @@ source is searched for those that nothing passed. So a new fail point, or a new 
     fail_points_test.py --every-pass         every name at every pass
     fail_points_test.py --action error       the step fails instead (also: full): rounds may be abandoned and the program may end
                                              with a message; the run ends, no receipt is lost, nothing half-written stays
-    fail_points_test.py --action power       the power is cut there: what was not synced is gone as well (tests/support/power_loss.cc)
+    fail_points_test.py --action power       the power is cut there: what was not synced is gone as well (tests/support/power_loss.cc;
+                                             CI does this, too)
     fail_points_test.py --action power --seed N   of what was not synced each change is lost or kept by chance
     fail_points_test.py --only NAME          one name, e.g. commit:AcceptUpdate
 """
