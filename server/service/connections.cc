@@ -21,7 +21,8 @@ namespace {
 
 constexpr absl::Duration kLastWords = absl::Seconds(1);  // for the answer of a refused call to get out
 constexpr absl::Duration kHurry = absl::Seconds(1);      // how long a flood is watched closely after its last bytes
-constexpr uint64_t kFilesOfTheProcess = 96;              // database, blobs, epolls, pipes
+constexpr absl::Duration kCalm = absl::Milliseconds(50);
+constexpr uint64_t kFilesOfTheProcess = 96;  // database, blobs, epolls, pipes
 constexpr int kEventsAtOnce = 256;
 
 uint64_t BytesReceived(int fd) {
@@ -122,17 +123,25 @@ void Connections::Sweep() {
     for (int i = 0; i < n; ++i) ForgetLocked(events[i].data.u64);
   }
   const absl::Duration now = clock_.Monotonic();
+  // A flood of one must not make a thousand strangers be looked at five hundred times a second.
+  if (now >= hurry_until_ || now - timed_looked_at_ >= kCalm) {
+    timed_looked_at_ = now;
+    LookAtTimedLocked(now);
+  }
+  for (auto it = banned_.begin(); it != banned_.end();) it = it->second <= now ? banned_.erase(it) : std::next(it);
+  for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
+    n = epoll_wait(arrivals_.get(), events, kEventsAtOnce, 0);
+    for (int i = 0; i < n; ++i) LookAtKnownLocked(events[i].data.u64);
+  }
+}
+
+void Connections::LookAtTimedLocked(absl::Duration now) {
   for (auto it = timed_.begin(); it != timed_.end();) {
     const uint64_t token = *it++;  // cutting takes it out
     const Socket& socket = *FindLocked(token);
     if (socket.until <= now || (socket.identity.empty() && BytesReceived(socket.fd) > limits_.pending_bytes)) {
       CutLocked(token);
     }
-  }
-  for (auto it = banned_.begin(); it != banned_.end();) it = it->second <= now ? banned_.erase(it) : std::next(it);
-  for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
-    n = epoll_wait(arrivals_.get(), events, kEventsAtOnce, 0);
-    for (int i = 0; i < n; ++i) LookAtKnownLocked(events[i].data.u64);
   }
 }
 
@@ -174,7 +183,7 @@ absl::Duration Connections::SweepAgainIn() {
   MutexLock lock(&mu_);
   // A flood brings some hundred MB a second.
   if (clock_.Monotonic() < hurry_until_) return absl::Milliseconds(2);
-  return counts_.pending + counts_.known > 0 ? absl::Milliseconds(50) : absl::Seconds(1);
+  return counts_.pending + counts_.known > 0 ? kCalm : absl::Seconds(1);
 }
 
 void Connections::Heard(const std::string& peer) {

@@ -118,6 +118,7 @@ class Connections {
   void CutLocked(uint64_t token) TRB_REQUIRES(mu_);
   void ForgetLocked(uint64_t token) TRB_REQUIRES(mu_);
   void LeavePendingLocked(uint64_t token, const Socket& socket) TRB_REQUIRES(mu_);
+  void LookAtTimedLocked(absl::Duration now) TRB_REQUIRES(mu_);
   void LookAtKnownLocked(uint64_t token) TRB_REQUIRES(mu_);
   void BanLocked(const std::string& identity, const std::string& peer, uint64_t bytes) TRB_REQUIRES(mu_);
   std::vector<uint64_t> OfPeerLocked(const std::string& peer) const TRB_REQUIRES(mu_);
@@ -138,6 +139,7 @@ class Connections {
   std::map<std::string, absl::Duration> banned_ TRB_GUARDED_BY(mu_);                     // identity -> until
   // Until then Sweep is wanted often: somebody has used much of what it may send unheard.
   absl::Duration hurry_until_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
+  absl::Duration timed_looked_at_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   Counts counts_ TRB_GUARDED_BY(mu_);
 };
 

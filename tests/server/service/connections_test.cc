@@ -310,6 +310,21 @@ TEST_F(KnownSenderTest, AFloodIsLookedAtMoreOften) {
   EXPECT_EQ(connections_->SweepAgainIn(), calm);
 }
 
+TEST_F(KnownSenderTest, AFloodKeepsNobodyElseFromBeingCutInTime) {
+  const Pair& stranger = MustAdd("10.0.0.9:1");
+  const std::string text(20'000, 'x');
+  for (absl::Duration waited; waited < limits_.handshake; waited += absl::Milliseconds(2)) {
+    if (waited == absl::Seconds(2)) {
+      ASSERT_EQ(send(pair_.theirs, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    }
+    EXPECT_FALSE(IsCut(stranger));
+    Pass(absl::Milliseconds(2));
+  }
+  EXPECT_LT(connections_->SweepAgainIn(), absl::Milliseconds(50));  // it is a flood that is watched
+  Pass(absl::Milliseconds(50));
+  EXPECT_TRUE(IsCut(stranger));
+}
+
 TEST_F(KnownSenderTest, WhoKeepsAliveForADayWithLittleLives) {
   for (int i = 0; i < 100; ++i) Say(400, false);
   EXPECT_FALSE(IsCut(pair_));
