@@ -76,6 +76,11 @@ class ClientFixture : public ::testing::Test {
       data_->SetTold(data_->facts());
       return data_->facts();
     };
+    parts.on_open = [this](const v1::Welcome&) {
+      const MutexLock lock(&mu_);
+      ++opened_;
+      changed_.NotifyAll();
+    };
     parts.clock_fault = [this] { return clock_fault_; };
     parts.renewal = renewal_;
     parts.authorities = authorities_;
@@ -95,6 +100,11 @@ class ClientFixture : public ::testing::Test {
   void StartSession() {
     loop_ = std::make_unique<SessionLoop>(LoopParts());
     threads_.emplace_back([this] { loop_status_ = loop_->Run(stop_.get_token()); });
+  }
+  // Until the n-th session is open: from then on its heartbeats are all that waits for the clock.
+  void AwaitOpen(int n) {
+    const MutexLock lock(&mu_);
+    while (opened_ < n) changed_.Wait(&mu_);
   }
   void StartAll() {
     StartTraining();
@@ -183,6 +193,7 @@ class ClientFixture : public ::testing::Test {
   CondVar changed_;
   std::vector<v1::BeginUploadRequest> begun_ TRB_GUARDED_BY(mu_);
   std::vector<std::string> uploaded_ TRB_GUARDED_BY(mu_);
+  int opened_ TRB_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace tributary::session

@@ -14,7 +14,7 @@ using testing::StatusIs;
 
 class SessionLoopTest : public ClientFixture {
  protected:
-  // Moves time until the client has said hello for the n-th time.
+  // Moves time until the client opens its n-th session, and not on while it waits for the welcome; returns its hello.
   v1::Hello AwaitHelloMovingTime(int n) {
     while (link_.sessions() < n) clock_.Advance(absl::Milliseconds(100));
     return link_.AwaitHello(n);
@@ -228,7 +228,7 @@ TEST_F(SessionLoopTest, ACancelBeforeTrainingDropsTheTask) {
 
 TEST_F(SessionLoopTest, HeartbeatsGoOutAtTheIntervalOfTheWelcome) {
   StartSession();
-  link_.AwaitHello(1);
+  AwaitOpen(1);
   for (uint64_t n = 1; n <= 3; ++n) {
     clock_.AwaitWaiters(1);
     clock_.Advance(absl::Seconds(10));
@@ -421,9 +421,12 @@ TEST_F(SessionLoopTest, ARenewalOpensANewSessionOnANewConnection) {
   FakeRenewal renewal;
   renewal_ = &renewal;
   StartSession();
-  link_.AwaitHello(1);
+  AwaitOpen(1);
   renewal.due = true;
-  while (!renewal.renewed()) clock_.Advance(absl::Seconds(1));
+  while (!renewal.renewed()) {
+    clock_.AwaitWaiters(1);  // so that no more time passes than to the next heartbeat
+    clock_.Advance(absl::Seconds(1));
+  }
   link_.AwaitHello(2);
   EXPECT_EQ(1, link_.reconnects());
   StopAll();

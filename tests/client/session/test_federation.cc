@@ -191,6 +191,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink::Session>> FakeLink::OpenSession(
   const MutexLock lock(&mu_);
   if (!refusal_.ok()) return refusal_;
   newest_ = std::make_shared<State>();
+  ++opened_;
   changed_.NotifyAll();
   return std::make_unique<FakeSession>(this, newest_);
 }
@@ -251,7 +252,7 @@ v1::TaskAnswer FakeLink::AwaitAnswer(const std::string& task_id) {
 
 int FakeLink::sessions() const {
   const MutexLock lock(&mu_);
-  return static_cast<int>(hellos_.size());
+  return opened_;
 }
 
 int FakeLink::reconnects() const {

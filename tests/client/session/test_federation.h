@@ -79,7 +79,7 @@ class FakeLink final : public CoordinatorLink {
   // Blocks until the client has sent a message that fits and returns it. Looks at all messages of all sessions.
   v1::ClientMessage Await(const std::function<bool(const v1::ClientMessage&)>& fits);
   v1::TaskAnswer AwaitAnswer(const std::string& task_id);
-  int sessions() const;
+  int sessions() const;  // opened; the hello may be on its way
   int reconnects() const;
   void RefuseSessions(absl::Status status);  // OpenSession fails with it; OK: no longer
 
@@ -92,6 +92,7 @@ class FakeLink final : public CoordinatorLink {
   std::vector<v1::Hello> hellos_ TRB_GUARDED_BY(mu_);
   std::vector<v1::ClientMessage> received_ TRB_GUARDED_BY(mu_);
   absl::Status refusal_ TRB_GUARDED_BY(mu_);
+  int opened_ TRB_GUARDED_BY(mu_) = 0;
   int reconnects_ TRB_GUARDED_BY(mu_) = 0;
 };
 
