@@ -64,10 +64,11 @@ void EnrolmentDoor::Serve(RelayedRequest request, EnrolmentProcess::Answer answe
 }
 
 absl::Status EnrolmentDoor::Update() {
-  TRB_ASSIGN_OR_RETURN(const bool wanted, options_.identities->EnrolmentWanted());
   std::unique_ptr<Window> closing;
   {
+    // Asked for under the lock: an answer from before an invitation would close the port that it has just opened.
     MutexLock lock(&mu_);
+    TRB_ASSIGN_OR_RETURN(const bool wanted, options_.identities->EnrolmentWanted());
     if (closed_ || wanted == (window_ != nullptr)) return absl::OkStatus();
     if (wanted) {
       TRB_ASSIGN_OR_RETURN(window_, Open(address_));
