@@ -255,6 +255,7 @@ void Coordinator::Impl::BuildServices() {
   };
   operator_service = std::make_unique<OperatorService>(std::move(people));
   EnrolmentDoor::Options strangers;
+  strangers.wanted = [this] { return identities->EnrolmentWanted(); };
   strangers.identities = identities.get();
   strangers.workers = &workers;
   strangers.program = options.program;

@@ -68,7 +68,7 @@ absl::Status EnrolmentDoor::Update() {
   {
     // Asked for under the lock: an answer from before an invitation would close the port that it has just opened.
     MutexLock lock(&mu_);
-    TRB_ASSIGN_OR_RETURN(const bool wanted, options_.identities->EnrolmentWanted());
+    TRB_ASSIGN_OR_RETURN(const bool wanted, options_.wanted());
     if (closed_ || wanted == (window_ != nullptr)) return absl::OkStatus();
     if (wanted) {
       TRB_ASSIGN_OR_RETURN(window_, Open(address_));

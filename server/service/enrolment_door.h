@@ -4,6 +4,7 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_ENROLMENT_DOOR_H_
 #define TRIBUTARY_SERVER_SERVICE_ENROLMENT_DOOR_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@ namespace tributary::service {
 class EnrolmentDoor {
  public:
   struct Options {
+    std::function<absl::StatusOr<bool>()> wanted;     // whether an invitation waits; asked under the door's lock
     identity::IdentityService* identities = nullptr;  // borrowed, as the workers; both outlive it
     WorkerPool* workers = nullptr;
     std::string program;      // path of tributary-coordinator, which the process runs; empty: the port stays closed
@@ -30,7 +32,7 @@ class EnrolmentDoor {
 
   // Chooses the port (port 0) or checks that it is free: ALREADY_EXISTS.
   absl::Status Claim(const identity::HostPort& address) TRB_EXCLUDES(mu_);
-  // Opens or closes as the identities say.
+  // Opens or closes as `wanted` says.
   absl::Status Update() TRB_EXCLUDES(mu_);
   void Close() TRB_EXCLUDES(mu_);  // for good
 
