@@ -13,7 +13,8 @@ std::string SafeName(std::string_view name) {
   for (const char c : name.substr(0, 40)) {
     if (c != '\0' && (c != '/' || out.find('/') == std::string::npos)) out.push_back(c);
   }
-  if (out.empty() || out.front() == '/' || out.back() == '/' || out.find("..") != std::string::npos || out[0] == '.') {
+  if (out.empty() || out.front() == '/' || out.back() == '/' || out.find("..") != std::string::npos || out[0] == '.' ||
+      out.ends_with("/.")) {
     return "x.png";
   }
   return out;
