@@ -207,10 +207,10 @@ absl::StatusOr<BackupSummary> Restore(const std::string& file, const std::string
   // Synced once, with its file system: a sync of each of a hundred thousand small files takes minutes. Opened before
   // the first write, for syncfs tells of those that failed since.
   const Fd tree(open(temporary.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (tree.get() < 0) return ErrnoToStatus(errno, absl::StrCat("open ", temporary));
   absl::StatusOr<BackupSummary> summary = Extract(*archive, temporary);
   absl::Status status = summary.status();
-  if (status.ok() && (tree.get() < 0 || syncfs(tree.get()) != 0))
-    status = ErrnoToStatus(errno, absl::StrCat("sync ", temporary));
+  if (status.ok() && syncfs(tree.get()) != 0) status = ErrnoToStatus(errno, absl::StrCat("sync ", temporary));
   // An empty directory in its place is replaced; rename refuses any other.
   if (status.ok() && rename(temporary.c_str(), target.c_str()) != 0)
     status = ErrnoToStatus(errno, absl::StrCat("rename ", temporary, " to ", target));

@@ -11,7 +11,6 @@
 // ERRNO is a number; PART ends with $ when the path has to end there. The first rule that fits counts. Calls are
 // counted from the start of the process, a rule by its text. What failed is noted in the file's name + ".fired", a line
 // a call.
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -28,7 +27,12 @@
 #include <mutex>
 #include <string>
 
+#include "tests/support/preload.h"
+
 namespace {
+
+using tributary::preload::Next;
+using tributary::preload::PathOf;
 
 // System calls themselves: libc's names lead back here.
 std::string ReadRules() {
@@ -86,18 +90,6 @@ long long Fault(const char* call, const std::string& path) {
   if (value != 0) NoteFired(call, path);
   errno = kept;
   return value;
-}
-
-std::string PathOf(int fd) {
-  char link[64], path[4096];
-  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  const ssize_t n = readlink(link, path, sizeof path);
-  return n > 0 ? std::string(path, static_cast<size_t>(n)) : "";
-}
-
-template <class F>
-F* Next(const char* name, F*) {
-  return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
 }
 
 int Fail(long long error_number) {

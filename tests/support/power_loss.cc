@@ -8,7 +8,6 @@
 // TRIBUTARY_POWER_ROOT   only paths that contain it count
 // TRIBUTARY_POWER_SEED   a number: each change that was not synced is lost or kept by chance, as it happens when a disk
 //                        writes in an order of its own; without it all of them are lost
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,7 +28,12 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/preload.h"
+
 namespace {
+
+using tributary::preload::Next;
+using tributary::preload::PathOf;
 
 using Key = std::pair<dev_t, ino_t>;  // of the file or directory whose sync makes a change last
 
@@ -69,22 +73,10 @@ class Guard {
   const std::lock_guard<std::recursive_mutex> lock_;
 };
 
-template <class F>
-F* Next(const char* name, F*) {
-  return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
-}
-
 bool Counts(const std::string& path) {
   static const char* const root = getenv("TRIBUTARY_POWER_ROOT");
   // The index of a write-ahead log is memory that happens to have a name.
   return root != nullptr && path.find(root) != std::string::npos && !path.ends_with("-shm");
-}
-
-std::string PathOf(int fd) {
-  char link[64], path[4096];
-  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  const ssize_t n = readlink(link, path, sizeof path);
-  return n > 0 ? std::string(path, static_cast<size_t>(n)) : "";
 }
 
 std::string Absolute(const char* path) {
