@@ -22,6 +22,8 @@ namespace {
 constexpr absl::Duration kLastWords = absl::Seconds(1);  // for the answer of a refused call to get out
 constexpr absl::Duration kHurry = absl::Seconds(1);      // how long a flood is watched closely after its last bytes
 constexpr absl::Duration kCalm = absl::Milliseconds(50);
+// What a connection of somebody banned counts for: it goes through the whole handshake and a call before it is known.
+constexpr size_t kOfTheBanned = 10;
 constexpr uint64_t kFilesOfTheProcess = 96;  // database, blobs, epolls, pipes
 constexpr int kEventsAtOnce = 256;
 
@@ -91,7 +93,12 @@ absl::Status Connections::Add(int fd, const std::string& peer) {
   of_address_[address].insert(token);
   by_peer_.emplace(peer, token);
   timed_.insert(token);
-  sockets_.emplace(token, Socket{duplicate, peer, address, "", false, false, clock_.Monotonic() + limits_.handshake});
+  Socket socket{};
+  socket.fd = duplicate;
+  socket.peer = peer;
+  socket.address = address;
+  socket.until = clock_.Monotonic() + limits_.handshake;
+  sockets_.emplace(token, std::move(socket));
   return absl::OkStatus();
 }
 
@@ -99,6 +106,9 @@ absl::Status Connections::MakeRoomLocked(const std::string& address) {
   const auto own = of_address_.find(address);
   const size_t held = own == of_address_.end() ? 0 : own->second.size();
   if (held >= limits_.pending_per_address) return RefuseLocked("too many connections without a call from this address");
+  if (held + bad_endings_.Of(address, clock_.Monotonic()) >= limits_.pending_per_address) {
+    return RefuseLocked("too many connections from this address came to nothing");
+  }
   if (counts_.pending >= limits_.pending) {
     const auto most = std::max_element(of_address_.begin(), of_address_.end(),
                                        [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
@@ -127,6 +137,7 @@ void Connections::Sweep() {
   if (now >= hurry_until_ || now - timed_looked_at_ >= kCalm) {
     timed_looked_at_ = now;
     LookAtTimedLocked(now);
+    bad_endings_.Sweep(now);
   }
   for (auto it = banned_.begin(); it != banned_.end();) it = it->second <= now ? banned_.erase(it) : std::next(it);
   for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
@@ -212,6 +223,11 @@ void Connections::Refused(const std::string& peer) {
   for (const uint64_t token : OfPeerLocked(peer)) EndLocked(token);
 }
 
+void Connections::Served(const std::string& peer) {
+  MutexLock lock(&mu_);
+  for (const uint64_t token : OfPeerLocked(peer)) FindLocked(token)->served = true;
+}
+
 void Connections::EndIdentity(const std::string& identity) {
   MutexLock lock(&mu_);
   const auto held = of_identity_.find(identity);
@@ -252,7 +268,10 @@ void Connections::KnownLocked(uint64_t token, const std::string& identity) {
   if (epoll_ctl(arrivals_.get(), EPOLL_CTL_ADD, socket->fd, &event) != 0) return EndLocked(token);
   std::set<uint64_t>& held = of_identity_[identity];
   held.insert(token);
-  if (banned_.contains(identity)) return CutLocked(token);
+  if (banned_.contains(identity)) {
+    NoteBadEndingsLocked(*socket, kOfTheBanned);
+    return CutLocked(token);
+  }
   if (held.size() > limits_.per_identity) CutLocked(*held.begin());
 }
 
@@ -281,6 +300,7 @@ void Connections::ForgetLocked(uint64_t token) {
   close(socket.fd);  // which takes it out of the epoll
   if (socket.identity.empty()) {
     LeavePendingLocked(token, socket);
+    if (!socket.served) NoteBadEndingsLocked(socket, 1);
   } else {
     --counts_.known;
     const auto held = of_identity_.find(socket.identity);
@@ -294,6 +314,10 @@ void Connections::ForgetLocked(uint64_t token) {
   }
   timed_.erase(token);
   sockets_.erase(it);
+}
+
+void Connections::NoteBadEndingsLocked(const Socket& socket, size_t count) {
+  bad_endings_.Add(socket.address, count, limits_.pending_per_address, clock_.Monotonic());
 }
 
 void Connections::LeavePendingLocked(uint64_t token, const Socket& socket) {

@@ -8,6 +8,9 @@
 //                +-----Refused-----+--> time for the answer to get out, then it is cut
 //                +--overdue, or too many bytes--> cut          known, and sends bytes that become nothing --> cut
 //
+// A handshake costs milliseconds, so an address whose pending ones come to nothing again and again has fewer of them
+// (bad_endings.h): in the end ten a second, while turning one away costs some microseconds.
+//
 // gRPC owns the descriptor that it was handed and closes it when it likes; what is kept here is a duplicate, so that a
 // cut (shutdown) can never hit another file that got the same number. Each socket costs two descriptors.
 //
@@ -29,6 +32,7 @@
 #include "common/base/file_descriptor.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "server/service/bad_endings.h"
 
 namespace tributary::service {
 
@@ -39,7 +43,8 @@ class Connections {
     // Of pending ones. One address beyond its share is refused; when the list is full a newcomer takes the place of the
     // oldest of the address that has most.
     size_t pending = 1024;
-    size_t pending_per_address = 256;  // IPv6: per /64
+    size_t pending_per_address = 256;  // IPv6: per /64; one less for each that came to nothing, until it is forgiven
+    absl::Duration forgiven_each = absl::Milliseconds(100);
     // Of one client or operator: its oldest is cut for a newer one.
     size_t per_identity = 32;
     // From accept to the first call.
@@ -88,6 +93,8 @@ class Connections {
   void Heard(const std::string& peer) TRB_EXCLUDES(mu_);  // a message has come whole
   void Known(const std::string& peer, const std::string& identity) TRB_EXCLUDES(mu_);
   void Refused(const std::string& peer) TRB_EXCLUDES(mu_);
+  // It stays a stranger, and what it asked for was done: its end is no bad one.
+  void Served(const std::string& peer) TRB_EXCLUDES(mu_);
   // All that this identity holds, as Refused.
   void EndIdentity(const std::string& identity) TRB_EXCLUDES(mu_);
 
@@ -100,7 +107,8 @@ class Connections {
     std::string address;   // what pending ones are counted by
     std::string identity;  // empty: pending
     bool asked = false;
-    bool ending = false;   // refused: nothing lets it live on
+    bool ending = false;  // refused: nothing lets it live on
+    bool served = false;
     absl::Duration until;  // monotonic; infinite: no end is set
     bool heard = true;     // a call or a message came since the last look
     uint64_t bytes = 0;    // received when it was last heard, as of the look after that
@@ -109,7 +117,7 @@ class Connections {
   using Sockets = std::map<uint64_t, Socket>;  // by token, oldest first
 
   Connections(const Limits& limits, const Clock* clock, int epoll, int arrivals)
-      : clock_(*clock), epoll_(epoll), arrivals_(arrivals), limits_(limits) {}
+      : clock_(*clock), epoll_(epoll), arrivals_(arrivals), limits_(limits), bad_endings_(limits.forgiven_each) {}
   Socket* FindLocked(uint64_t token) TRB_REQUIRES(mu_);
   absl::Status MakeRoomLocked(const std::string& address) TRB_REQUIRES(mu_);
   absl::Status RefuseLocked(const char* why) TRB_REQUIRES(mu_);
@@ -120,6 +128,7 @@ class Connections {
   void LeavePendingLocked(uint64_t token, const Socket& socket) TRB_REQUIRES(mu_);
   void LookAtTimedLocked(absl::Duration now) TRB_REQUIRES(mu_);
   void LookAtKnownLocked(uint64_t token) TRB_REQUIRES(mu_);
+  void NoteBadEndingsLocked(const Socket& socket, size_t count) TRB_REQUIRES(mu_);
   void BanLocked(const std::string& identity, const std::string& peer, uint64_t bytes) TRB_REQUIRES(mu_);
   std::vector<uint64_t> OfPeerLocked(const std::string& peer) const TRB_REQUIRES(mu_);
 
@@ -130,6 +139,7 @@ class Connections {
   const Fd arrivals_;
   Mutex mu_;
   Limits limits_ TRB_GUARDED_BY(mu_);
+  BadEndings bad_endings_ TRB_GUARDED_BY(mu_);
   uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
   Sockets sockets_ TRB_GUARDED_BY(mu_);
   std::set<uint64_t> timed_ TRB_GUARDED_BY(mu_);  // those that have an end

@@ -19,15 +19,15 @@ grpc::ServerUnaryReactor* RelayedCalls::Enrol(grpc::CallbackServerContext* conte
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const std::string peer = rpc::PeerAddress(*context);
   connections_.Asked(peer);
-  const absl::Status begun = Begin({reactor, response}, peer, *request);
+  const absl::Status begun = Begin({reactor, response, peer}, *request);
   if (!begun.ok()) reactor->Finish(rpc::ToGrpc(begun));
   return reactor;
 }
 
-absl::Status RelayedCalls::Begin(const Call& call, const std::string& peer, const v1::EnrolRequest& request) {
-  RelayedRequest relayed{0, peer, request};
+absl::Status RelayedCalls::Begin(const Call& call, const v1::EnrolRequest& request) {
+  RelayedRequest relayed{0, call.peer, request};
   // The rate goes by site: a stranger has as many ports as it likes, and as many IPv6 addresses.
-  const bool may = rate_.Take(Connections::SiteOf(peer));
+  const bool may = rate_.Take(Connections::SiteOf(call.peer));
   {
     MutexLock lock(&mu_);
     if (next_ % kCallsBetweenSweeps == 0) rate_.TakeRefused();
@@ -51,6 +51,7 @@ void RelayedCalls::Answer(const RelayedAnswer& answer) {
     call = it->second;
     calls_.erase(it);
   }
+  if (answer.status.ok()) connections_.Served(call.peer);
   *call.response = answer.response;
   call.reactor->Finish(rpc::ToGrpc(answer.status));
 }

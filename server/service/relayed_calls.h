@@ -38,8 +38,9 @@ class RelayedCalls final : public v1::EnrolmentService::CallbackService {
   struct Call {
     grpc::ServerUnaryReactor* reactor;
     v1::EnrolResponse* response;
+    std::string peer;
   };
-  absl::Status Begin(const Call& call, const std::string& peer, const v1::EnrolRequest& request) TRB_EXCLUDES(mu_);
+  absl::Status Begin(const Call& call, const v1::EnrolRequest& request) TRB_EXCLUDES(mu_);
 
   const int relay_fd_;
   Connections& connections_;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -25,6 +26,8 @@ namespace {
 constexpr int kBacklog = 4096;   // the system cuts it at net.core.somaxconn
 constexpr int kBackOffMs = 100;  // after an accept that failed for want of descriptors or memory
 constexpr int kAtOnce = 256;     // accepted before the others are looked at again
+// Between two looks at who waits, while some are refused: waking up for each costs more than refusing it.
+constexpr absl::Duration kBreather = absl::Milliseconds(5);
 
 absl::Status BindFault(int error_number, const identity::HostPort& address) {
   const std::string what = absl::StrCat("listen on ", identity::JoinHostPort(address.host, address.port));
@@ -76,6 +79,13 @@ identity::HostPort BoundTo(int fd) {
   socklen_t length = sizeof storage;
   getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
   return HostPortOf(storage);
+}
+
+// Nothing of it stays here: a closed one would be remembered for a minute.
+void Reset(int fd) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(fd);
 }
 
 int OpenReserve() { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
@@ -162,10 +172,17 @@ bool SocketListener::Wait(int timeout_ms, bool accepting) {
 void SocketListener::Loop() {
   while (watching_) {
     if (!accepting_ && !std::exchange(told_, true)) stopped_accepting_.release();
-    Wait(static_cast<int>(absl::ToInt64Milliseconds(connections_->SweepAgainIn())), accepting_);
+    const absl::Duration most = refusing_ ? kBreather : absl::InfiniteDuration();
+    const absl::Duration wait = std::min(connections_->SweepAgainIn(), most);
+    Wait(static_cast<int>(absl::ToInt64Milliseconds(wait)), accepting_ && !refusing_);
     connections_->Sweep();
-    for (int n = 0; accepting_ && n < kAtOnce && AcceptOne(); ++n) {
-    }
+    AcceptWaiting();
+  }
+}
+
+void SocketListener::AcceptWaiting() {
+  refusing_ = false;
+  for (int n = 0; accepting_ && n < kAtOnce && AcceptOne(); ++n) {
   }
 }
 
@@ -213,7 +230,8 @@ void SocketListener::Admit(int fd, const std::string& peer) {
   const absl::Status added = connections_->Add(fd, peer);
   if (!added.ok()) {
     log_.Log(LogLevel::kWarning, "connection_refused", {{"peer", peer}, {"reason", added.message()}});
-    close(fd);
+    refusing_ = true;
+    Reset(fd);
     return;
   }
   const int on = 1;

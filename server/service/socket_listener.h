@@ -44,6 +44,7 @@ class SocketListener {
   SocketListener(int fd, int wake_fd, identity::HostPort endpoint);
   void Loop();
   bool Wait(int timeout_ms, bool accepting);
+  void AcceptWaiting();
   bool AcceptOne();
   void TurnAway();
   void Admit(int fd, const std::string& peer);
@@ -56,7 +57,8 @@ class SocketListener {
   OnConnection on_connection_;
   LimitedLog log_;
   std::atomic<bool> accepting_{true}, watching_{true};
-  bool told_ = false;  // that it accepts no more; the thread's
+  bool told_ = false;      // that it accepts no more; the thread's
+  bool refusing_ = false;  // somebody was refused when it last accepted; the thread's
   std::binary_semaphore stopped_accepting_{0};
   std::thread thread_;
 };

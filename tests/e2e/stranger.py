@@ -27,9 +27,13 @@ def raise_descriptor_limit(wanted):
 
 def connect(port, timeout=5):
     s = socket.socket()
-    s.bind((HERE, 0))
-    s.settimeout(timeout)
-    s.connect(("127.0.0.1", port))
+    try:
+        s.bind((HERE, 0))
+        s.settimeout(timeout)
+        s.connect(("127.0.0.1", port))
+    except BaseException:
+        s.close()
+        raise
     return s
 
 

@@ -124,6 +124,40 @@ TEST_F(ConnectionsTest, OneAddressHasItsShareOfPendingOnesOnly) {
   EXPECT_EQ(connections_->counts().refused, 1u);
 }
 
+TEST_F(ConnectionsTest, AnAddressWhoseConnectionsComeToNothingHasFewerUntilTheyAreForgiven) {
+  for (int port = 1; port <= 3; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+  Pass(limits_.handshake);  // of four it has used three
+  MustAdd("10.0.0.1:4");
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:5"), StatusIs(absl::StatusCode::kResourceExhausted));
+  MustAdd("10.0.0.2:1");
+  Pass(limits_.forgiven_each);
+  MustAdd("10.0.0.1:6");
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:7"), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(ConnectionsTest, AnAddressOfManyClientsOwesNothingForThem) {
+  for (int port = 1; port <= 12; ++port) {
+    const std::string peer = absl::StrCat("10.0.0.1:", port);
+    const Pair& client = MustAdd(peer);
+    connections_->Known(peer, absl::StrCat("client-", port));
+    shutdown(client.mine, SHUT_RDWR);
+    Pass(absl::ZeroDuration());
+  }
+  for (int port = 21; port <= 24; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+}
+
+TEST_F(ConnectionsTest, AStrangerWhoGotWhatItCameForOwesNothing) {
+  for (int port = 1; port <= 12; ++port) {
+    const std::string peer = absl::StrCat("10.0.0.1:", port);
+    const Pair& newcomer = MustAdd(peer);
+    connections_->Asked(peer);
+    connections_->Served(peer);
+    shutdown(newcomer.mine, SHUT_RDWR);
+    Pass(absl::ZeroDuration());
+  }
+  EXPECT_EQ(connections_->counts().refused, 0u);
+}
+
 TEST_F(ConnectionsTest, AnIpv6NetworkIsOneAddress) {
   for (int host = 1; host <= 4; ++host) MustAdd(absl::StrCat("[2001:db8:0:1::", host, "]:1"));
   EXPECT_THAT(connections_->Add(Connect().mine, "[2001:db8:0:1:ffff::1]:1"),
@@ -289,6 +323,14 @@ TEST_F(KnownSenderTest, WhoWasCutIsBannedForAWhile) {
   const Pair& later = MustAdd("10.0.0.1:3");
   connections_->Known("10.0.0.1:3", "client-1");
   EXPECT_FALSE(IsCut(later));
+}
+
+TEST_F(KnownSenderTest, WhoIsBannedAndComesBackIsSoonTurnedAwayBeforeItsHandshake) {
+  Say(60'000, false);
+  MustAdd("10.0.0.1:2");
+  connections_->Known("10.0.0.1:2", "client-1");
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:6"), StatusIs(absl::StatusCode::kResourceExhausted));
+  MustAdd("10.0.0.3:1");
 }
 
 TEST_F(KnownSenderTest, WhoIsRefusedMayNotFloodWhileItsAnswerGetsOut) {
