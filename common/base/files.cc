@@ -126,7 +126,12 @@ absl::Status MakeDirectories(const std::string& path, mode_t mode) {
   }
   struct stat info {};
   const int error = errno;
-  if (error == EEXIST && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return absl::OkStatus();
+  if (error == EEXIST && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    // Whoever made it may have been killed before it lasts. A parent that we may not open, or that cannot be synced, is
+    // not our making; a disk that fails ends the process.
+    SyncDirectory(parent).IgnoreError();
+    return absl::OkStatus();
+  }
   return ErrnoToStatus(error, absl::StrCat("mkdir ", path));
 }
 

@@ -85,6 +85,8 @@ absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::string& di
   if (!read_only) {
     TRB_RETURN_IF_ERROR(MakeDirectories(root, kDirectoryMode));
     TRB_RETURN_IF_ERROR(SweepTemporary(root));
+    // From here on a folder that is there counts as one that lasts, whoever made it and was killed.
+    TRB_RETURN_IF_ERROR(SyncDirectory(root));
   }
   return std::unique_ptr<BlobStore>(new BlobStore(root));
 }

@@ -218,6 +218,15 @@ class DiskTest(unittest.TestCase):
             self.assertEqual(trial.deaths.pop(0)[:2], ("coordinator", -signal.SIGKILL))
             self.ended_well(trial, "coordinator")
 
+    def test_the_folders_that_a_killed_process_made_last_before_they_are_used(self):
+        with self.trial() as trial:
+            self.killed_with_a_log(trial)
+            self.restart_on_bad_disk(trial, f"sync /blobs$ {errno.EIO}")
+            trial.allowed_ends = {-signal.SIGKILL, 1}
+            trial.drive()
+            self.assertEqual(trial.deaths.pop(0)[:2], ("coordinator", -signal.SIGKILL))
+            self.ended_well(trial, "coordinator")
+
     def test_a_checkpoint_without_room_is_told_and_the_service_goes_on(self):
         with self.trial() as trial:
             self.killed_with_a_log(trial)
