@@ -21,6 +21,7 @@ namespace {
 using Stub = v1::FederationService::Stub;
 
 constexpr absl::Duration kUnaryTimeout = absl::Seconds(30);
+constexpr absl::Duration kNotByItself = absl::Hours(1);
 
 // Ends a call when its owner asks for it.
 class Cancellable {
@@ -82,7 +83,8 @@ class GrpcLink final : public CoordinatorLink {
       : endpoint_(std::move(endpoint)), pki_(std::move(pki_directory)), options_(options) {}
 
   absl::Status Reconnect() override {
-    TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, rpc::OpenChannel(endpoint_, pki_));
+    TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                         rpc::OpenChannel(endpoint_, pki_, rpc::kCredentialRefreshSeconds, /*try_again=*/kNotByItself));
     std::shared_ptr<Stub> stub = v1::FederationService::NewStub(channel);
     const MutexLock lock(&mu_);
     channel_ = channel;
@@ -90,8 +92,9 @@ class GrpcLink final : public CoordinatorLink {
     return absl::OkStatus();
   }
 
-  // A channel that failed tries again by itself, but only while a call waits on it are its sockets looked at: its
-  // handshakes would be begun, and not be finished before the coordinator has given them up. A new one begins anew.
+  // A channel that failed would try again by itself, but only while a call waits on it are its sockets looked at: its
+  // handshakes would be begun, and not be finished before the coordinator has given them up, and holds them against all
+  // who come from this address. So it is told not to, and a new one begins anew.
   absl::StatusOr<std::unique_ptr<Session>> OpenSession() override {
     if (HasFailed()) TRB_RETURN_IF_ERROR(Reconnect());
     return std::make_unique<GrpcSession>(stub());

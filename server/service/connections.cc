@@ -24,6 +24,7 @@ constexpr absl::Duration kHurry = absl::Seconds(1);      // how long a flood is 
 constexpr absl::Duration kCalm = absl::Milliseconds(50);
 // What a connection of somebody banned counts for: it goes through the whole handshake and a call before it is known.
 constexpr size_t kOfTheBanned = 10;
+constexpr double kKnownToForgiveTwiceAsFast = 100;
 constexpr uint64_t kFilesOfTheProcess = 96;  // database, blobs, epolls, pipes
 constexpr int kEventsAtOnce = 256;
 
@@ -106,7 +107,7 @@ absl::Status Connections::MakeRoomLocked(const std::string& address) {
   const auto own = of_address_.find(address);
   const size_t held = own == of_address_.end() ? 0 : own->second.size();
   if (held >= limits_.pending_per_address) return RefuseLocked("too many connections without a call from this address");
-  if (held + bad_endings_.Of(address, clock_.Monotonic()) >= limits_.pending_per_address) {
+  if (held + bad_endings_.Of(address, ForgivenEachLocked(address), clock_.Monotonic()) >= limits_.pending_per_address) {
     return RefuseLocked("too many connections from this address came to nothing");
   }
   if (counts_.pending >= limits_.pending) {
@@ -114,6 +115,7 @@ absl::Status Connections::MakeRoomLocked(const std::string& address) {
                                        [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
     if (most->second.size() <= held + 1) return RefuseLocked("too many connections without a call");
     const uint64_t oldest = *most->second.begin();
+    FindLocked(oldest)->excused = true;
     CutLocked(oldest);
     ForgetLocked(oldest);
   }
@@ -128,21 +130,21 @@ absl::Status Connections::RefuseLocked(const char* why) {
 void Connections::Sweep() {
   epoll_event events[kEventsAtOnce];
   MutexLock lock(&mu_);
-  for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
-    n = epoll_wait(epoll_.get(), events, kEventsAtOnce, 0);
-    for (int i = 0; i < n; ++i) ForgetLocked(events[i].data.u64);
-  }
+  const int gone = epoll_wait(epoll_.get(), events, kEventsAtOnce, 0);  // more of them wake us again
+  for (int i = 0; i < gone; ++i) ForgetLocked(events[i].data.u64);
   const absl::Duration now = clock_.Monotonic();
-  // A flood of one must not make a thousand strangers be looked at five hundred times a second.
-  if (now >= hurry_until_ || now - timed_looked_at_ >= kCalm) {
+  // Whoever comes, goes or floods must not make a thousand strangers be looked at each time.
+  if (now - timed_looked_at_ >= kCalm) {
     timed_looked_at_ = now;
     LookAtTimedLocked(now);
     bad_endings_.Sweep(now);
   }
   for (auto it = banned_.begin(); it != banned_.end();) it = it->second <= now ? banned_.erase(it) : std::next(it);
-  for (int n = kEventsAtOnce; n == kEventsAtOnce;) {
-    n = epoll_wait(arrivals_.get(), events, kEventsAtOnce, 0);
+  // Each is told once a pass; what arrives meanwhile is for the next sweep.
+  for (size_t passes = 1 + counts_.known / kEventsAtOnce; passes > 0; --passes) {
+    const int n = epoll_wait(arrivals_.get(), events, kEventsAtOnce, 0);
     for (int i = 0; i < n; ++i) LookAtKnownLocked(events[i].data.u64);
+    if (n < kEventsAtOnce) break;
   }
 }
 
@@ -223,9 +225,11 @@ void Connections::Refused(const std::string& peer) {
   for (const uint64_t token : OfPeerLocked(peer)) EndLocked(token);
 }
 
-void Connections::Served(const std::string& peer) {
+void Connections::Blamed(const std::string& peer) {
   MutexLock lock(&mu_);
-  for (const uint64_t token : OfPeerLocked(peer)) FindLocked(token)->served = true;
+  for (const uint64_t token : OfPeerLocked(peer)) {
+    if (FindLocked(token)->identity.empty()) EndLocked(token);
+  }
 }
 
 void Connections::EndIdentity(const std::string& identity) {
@@ -258,6 +262,7 @@ void Connections::KnownLocked(uint64_t token, const std::string& identity) {
   if (!socket->identity.empty() || socket->ending) return;
   LeavePendingLocked(token, *socket);
   ++counts_.known;
+  ++known_at_[socket->address];
   socket->identity = identity;
   socket->until = absl::InfiniteDuration();
   timed_.erase(token);
@@ -277,6 +282,7 @@ void Connections::KnownLocked(uint64_t token, const std::string& identity) {
 
 void Connections::EndLocked(uint64_t token) {
   Socket* socket = FindLocked(token);
+  socket->blamed = true;
   if (std::exchange(socket->ending, true)) return;
   socket->until = clock_.Monotonic() + kLastWords;
   timed_.insert(token);
@@ -297,15 +303,21 @@ void Connections::ForgetLocked(uint64_t token) {
   const auto it = sockets_.find(token);
   if (it == sockets_.end()) return;
   const Socket& socket = it->second;
-  close(socket.fd);  // which takes it out of the epoll
+  // Closing is not enough: gRPC may keep its descriptor of the same socket for a while, and the hang-up would be told
+  // until then.
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.fd, nullptr);
   if (socket.identity.empty()) {
     LeavePendingLocked(token, socket);
-    if (!socket.served) NoteBadEndingsLocked(socket, 1);
+    if (!socket.excused && (socket.blamed || !socket.asked)) NoteBadEndingsLocked(socket, 1);
   } else {
+    epoll_ctl(arrivals_.get(), EPOLL_CTL_DEL, socket.fd, nullptr);
     --counts_.known;
+    const auto at = known_at_.find(socket.address);
+    if (--at->second == 0) known_at_.erase(at);
     const auto held = of_identity_.find(socket.identity);
     if (held != of_identity_.end() && held->second.erase(token) > 0 && held->second.empty()) of_identity_.erase(held);
   }
+  close(socket.fd);
   const auto range = by_peer_.equal_range(socket.peer);
   for (auto peer = range.first; peer != range.second; ++peer) {
     if (peer->second != token) continue;
@@ -316,8 +328,15 @@ void Connections::ForgetLocked(uint64_t token) {
   sockets_.erase(it);
 }
 
+absl::Duration Connections::ForgivenEachLocked(const std::string& address) const {
+  const auto known = known_at_.find(address);
+  if (known == known_at_.end()) return limits_.forgiven_each;
+  return limits_.forgiven_each / (1 + static_cast<double>(known->second) / kKnownToForgiveTwiceAsFast);
+}
+
 void Connections::NoteBadEndingsLocked(const Socket& socket, size_t count) {
-  bad_endings_.Add(socket.address, count, limits_.pending_per_address, clock_.Monotonic());
+  bad_endings_.Add(socket.address, count, limits_.pending_per_address, ForgivenEachLocked(socket.address),
+                   clock_.Monotonic());
 }
 
 void Connections::LeavePendingLocked(uint64_t token, const Socket& socket) {

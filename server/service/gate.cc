@@ -12,6 +12,7 @@
 #include "common/base/limited_log.h"
 #include "common/base/logging.h"
 #include "common/crypto/certificate.h"
+#include "common/rpc/peer.h"
 #include "common/rpc/status_codes.h"
 #include "common/wire/check.h"
 
@@ -82,6 +83,8 @@ absl::Status Gate::Begin(const grpc::ServerContextBase& context, std::string_vie
   if (!client.empty()) {
     const absl::Status may = parts_.quotas->TakeCall(client);
     if (!may.ok()) {
+      // Coming back on ever new connections wins nothing.
+      if (parts_.connections != nullptr) parts_.connections->Blamed(rpc::PeerAddress(context));
       TellOverQuota(client, method, may);
       return may;
     }
@@ -113,11 +116,10 @@ void Gate::TellOverQuota(const std::string& client_id, std::string_view method, 
 
 absl::StatusOr<identity::Principal> Gate::Admit(const rpc::Peer& peer, std::string_view method) {
   auto caller = parts_.identities->Authorize(parts_.door, method, peer.certificate_pem, peer.address);
-  if (absl::IsUnauthenticated(caller.status())) {
-    if (parts_.connections != nullptr) parts_.connections->Refused(peer.address);
-  } else if (parts_.connections != nullptr && caller.ok() && !caller->id.empty()) {
-    parts_.connections->Known(peer.address, caller->id);
-  }
+  if (parts_.connections == nullptr) return caller;
+  if (absl::IsUnauthenticated(caller.status())) parts_.connections->Refused(peer.address);
+  if (absl::IsPermissionDenied(caller.status())) parts_.connections->Blamed(peer.address);
+  if (caller.ok() && !caller->id.empty()) parts_.connections->Known(peer.address, caller->id);
   return caller;
 }
 

@@ -12,6 +12,10 @@ namespace {
 
 constexpr uint64_t kCallsBetweenSweeps = 256;  // of the rates that are full again
 
+bool IsTheCallersFault(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsInvalidArgument(status) || absl::IsUnauthenticated(status);
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* RelayedCalls::Enrol(grpc::CallbackServerContext* context, const v1::EnrolRequest* request,
@@ -28,6 +32,7 @@ absl::Status RelayedCalls::Begin(const Call& call, const v1::EnrolRequest& reque
   RelayedRequest relayed{0, call.peer, request};
   // The rate goes by site: a stranger has as many ports as it likes, and as many IPv6 addresses.
   const bool may = rate_.Take(Connections::SiteOf(call.peer));
+  if (!may) connections_.Blamed(call.peer);
   {
     MutexLock lock(&mu_);
     if (next_ % kCallsBetweenSweeps == 0) rate_.TakeRefused();
@@ -51,7 +56,7 @@ void RelayedCalls::Answer(const RelayedAnswer& answer) {
     call = it->second;
     calls_.erase(it);
   }
-  if (answer.status.ok()) connections_.Served(call.peer);
+  if (IsTheCallersFault(answer.status)) connections_.Blamed(call.peer);
   *call.response = answer.response;
   call.reactor->Finish(rpc::ToGrpc(answer.status));
 }

@@ -182,8 +182,10 @@ void SocketListener::Loop() {
 
 void SocketListener::AcceptWaiting() {
   refusing_ = false;
-  for (int n = 0; accepting_ && n < kAtOnce && AcceptOne(); ++n) {
+  for (int n = 0; accepting_ && n < kAtOnce; ++n) {
+    if (!AcceptOne()) return;
   }
+  refusing_ = false;  // more are waiting, so no breather
 }
 
 // False: nobody is waiting.

@@ -1,9 +1,14 @@
 // The link on the wire: real gRPC and mutual TLS on loopback, against a scripted service in this process.
 #include "client/session/grpc_link.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -124,6 +129,33 @@ TEST_F(GrpcLinkTest, ASessionGivesItsMessagesAndThenTheReasonOfItsEnd) {
   EXPECT_EQ("7", welcome.welcome().name());
   EXPECT_THAT(session->Read(), StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(session->Read(), StatusIs(absl::StatusCode::kAborted));
+}
+
+// It would be a connection without a word, which the coordinator holds against the address it comes from.
+TEST_F(GrpcLinkTest, AfterAFailureNothingIsTriedUntilSomebodyAsks) {
+  server_->Shutdown();
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port_));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  const auto comes = [listener](int within_ms) {
+    pollfd waits{listener, POLLIN, 0};
+    if (poll(&waits, 1, within_ms) != 1) return false;
+    close(accept(listener, nullptr, nullptr));
+    return true;
+  };
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    std::thread asks([this] { EXPECT_THAT(SayHello(), StatusIs(absl::StatusCode::kUnavailable)); });
+    EXPECT_TRUE(comes(10'000));
+    asks.join();
+    EXPECT_FALSE(comes(1'000)) << "of itself";
+  }
+  close(listener);
 }
 
 TEST_F(GrpcLinkTest, ACoordinatorThatComesBackIsReachedAtTheNextAttempt) {

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -146,16 +147,66 @@ TEST_F(ConnectionsTest, AnAddressOfManyClientsOwesNothingForThem) {
   for (int port = 21; port <= 24; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
 }
 
-TEST_F(ConnectionsTest, AStrangerWhoGotWhatItCameForOwesNothing) {
+TEST_F(ConnectionsTest, WhoseCallWeHadNoTimeForOwesNothing) {
   for (int port = 1; port <= 12; ++port) {
     const std::string peer = absl::StrCat("10.0.0.1:", port);
     const Pair& newcomer = MustAdd(peer);
     connections_->Asked(peer);
-    connections_->Served(peer);
     shutdown(newcomer.mine, SHUT_RDWR);
     Pass(absl::ZeroDuration());
   }
   EXPECT_EQ(connections_->counts().refused, 0u);
+}
+
+TEST_F(ConnectionsTest, WhoseCallsAreRefusedForTheirFaultOwesForThem) {
+  for (int port = 1; port <= 4; ++port) {
+    const std::string peer = absl::StrCat("10.0.0.1:", port);
+    const Pair& newcomer = MustAdd(peer);
+    connections_->Asked(peer);
+    connections_->Blamed(peer);
+    shutdown(newcomer.mine, SHUT_RDWR);
+    Pass(absl::ZeroDuration());
+  }
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:5"), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(ConnectionsTest, AKnownOneThatIsBlamedGoesOn) {
+  const Pair& client = MustAdd("10.0.0.1:1");
+  const Pair& stranger = MustAdd("10.0.0.2:1");
+  connections_->Known("10.0.0.1:1", "c1");
+  connections_->Blamed("10.0.0.1:1");
+  connections_->Blamed("10.0.0.2:1");
+  Pass(absl::Seconds(2));
+  EXPECT_FALSE(IsCut(client));
+  EXPECT_TRUE(IsCut(stranger));
+}
+
+TEST_F(ConnectionsTest, WhoIsCutForANewcomerOwesNothing) {
+  for (int port = 1; port <= 4; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+  for (int i = 2; i <= 7; ++i) MustAdd(absl::StrCat("10.0.0.", i, ":1"));
+  MustAdd("10.0.1.1:1");
+  MustAdd("10.0.1.2:1");
+  EXPECT_EQ(connections_->counts().cut, 2u);
+  for (int port = 3; port <= 4; ++port) connections_->Known(absl::StrCat("10.0.0.1:", port), absl::StrCat("c", port));
+  for (int i = 2; i <= 7; ++i) connections_->Known(absl::StrCat("10.0.0.", i, ":1"), absl::StrCat("d", i));
+  for (int port = 11; port <= 14; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+}
+
+TEST_F(ConnectionsTest, WhereManyAreKnownBadEndingsAreForgivenFaster) {
+  limits_.in_all = 150;
+  connections_->SetLimits(limits_);
+  for (int port = 1; port <= 100; ++port) {
+    const std::string peer = absl::StrCat("10.0.0.1:", port);
+    MustAdd(peer);
+    connections_->Known(peer, absl::StrCat("c", port));
+  }
+  for (int port = 101; port <= 104; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+  Pass(limits_.handshake);
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:105"), StatusIs(absl::StatusCode::kResourceExhausted));
+  Pass(limits_.forgiven_each);
+  MustAdd("10.0.0.1:106");
+  MustAdd("10.0.0.1:107");
+  EXPECT_THAT(connections_->Add(Connect().mine, "10.0.0.1:108"), StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 TEST_F(ConnectionsTest, AnIpv6NetworkIsOneAddress) {
@@ -384,6 +435,22 @@ TEST_F(ConnectionsTest, AClosedSocketIsForgotten) {
   EXPECT_EQ(pending(), 0u);
   connections_->Known("10.0.0.1:1", "c1");
   EXPECT_EQ(known(), 0u);
+}
+
+// gRPC closes its descriptors when it comes to it.
+TEST_F(ConnectionsTest, ManyThatHungUpAreForgottenAtOnceThoughTheirDescriptorsAreStillOpen) {
+  constexpr size_t kMany = 600;
+  limits_.in_all = limits_.pending = limits_.pending_per_address = kMany;
+  connections_->SetLimits(limits_);
+  for (size_t port = 1; port <= kMany; ++port) MustAdd(absl::StrCat("10.0.0.1:", port));
+  EXPECT_EQ(pending(), kMany);
+  for (const auto& pair : pairs_) shutdown(pair->mine, SHUT_RDWR);
+  pollfd told{connections_->hangups(), POLLIN, 0};
+  for (size_t sweeps = 0; poll(&told, 1, 0) == 1; ++sweeps) {
+    ASSERT_LT(sweeps, kMany);
+    connections_->Sweep();
+  }
+  EXPECT_EQ(pending(), 0u);
 }
 
 TEST_F(ConnectionsTest, NewLimitsHoldFromThenOn) {
