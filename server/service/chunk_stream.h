@@ -58,13 +58,13 @@ class ChunkStream final : public AdmittedStream<Message> {
 
   void Continue() override {
     const std::string_view rest = std::string_view(*source_.bytes).substr(next_);
-    if (rest.empty() && sent_any_) return this->Finish(grpc::Status::OK);
+    if (rest.empty() && sent_any_) return this->EndWith(absl::OkStatus());
     sent_any_ = true;  // an empty remainder is one message too: it tells the total
     message_.Clear();
     const std::string_view data = rest.substr(0, std::min<size_t>(rest.size(), rpc::kChunkBytes));
     source_.fill(next_, data, &message_);
     next_ += data.size();
-    this->StartWrite(&message_);
+    this->Send(&message_);
   }
 
   void AtEnd() override {

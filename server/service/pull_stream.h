@@ -56,7 +56,7 @@ class PullStream final : public AdmittedStream<Message> {
   void Step() {
     message_.Clear();
     const absl::StatusOr<bool> more = Make();
-    if (more.ok() && *more) return this->StartWrite(&message_);
+    if (more.ok() && *more) return this->Send(&message_);
     next_ = nullptr;  // what it holds is free before the caller learns that the call is over
     this->EndWith(more.status());
   }

@@ -25,10 +25,10 @@ def raise_descriptor_limit(wanted):
     return limit
 
 
-def connect(port, timeout=5):
+def connect(port, timeout=5, here=HERE):
     s = socket.socket()
     try:
-        s.bind((HERE, 0))
+        s.bind((here, 0))
         s.settimeout(timeout)
         s.connect(("127.0.0.1", port))
     except BaseException:

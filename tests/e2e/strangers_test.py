@@ -6,7 +6,9 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import statistics
+import struct
 import time
 import unittest
 
@@ -271,6 +273,27 @@ class StrangersTest(AttackTest):
                 except OSError:
                     pass
             self.assertFalse([f for f in files.values() if self.f.dir in f and "/pki/enrol" not in f], files)
+
+
+class CrowdHangsUpTest(unittest.TestCase):
+    """With as many descriptors as a service has."""
+
+    def test_a_thousand_that_hang_up_at_once_hold_nobody_up(self):
+        stranger.raise_descriptor_limit(4_000)
+        with Federation() as f:
+            f.add_client("site", "synthetic:300").wait_for("session_open")
+            main, _ = f.ports()
+            run = f.start_run(tiny_run(rounds=100, clients=1))
+            for wave in range(5):
+                # Of four addresses, for one may hold 256 without a call.
+                crowd = [stranger.connect(main, here=f"127.0.{wave}.{2 + k % 4}") for k in range(1000)]
+                for s in crowd:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                for s in crowd:
+                    s.close()
+                self.assertEqual(f.op("status", timeout=2).code, 0)
+            shown = f.finish(run, timeout=RUN_LIMIT)
+            self.assertEqual([r["state"] for r in shown["rounds"]], ["committed"] * 100)
 
 
 class HostileClientTest(AttackTest):
