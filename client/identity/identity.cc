@@ -102,8 +102,10 @@ absl::StatusOr<absl::Time> Renewer::Due() const {
 }
 
 absl::StatusOr<bool> Renewer::RenewIfDue() {
-  TRB_ASSIGN_OR_RETURN(const absl::Time due, Due());
-  return clock_.Now() < due ? absl::StatusOr<bool>(false) : Renew();
+  const absl::StatusOr<absl::Time> due = Due();
+  // Of this machine (a key that others may read, say), which a caller must not take for the coordinator's refusal.
+  if (!due.ok()) return absl::FailedPreconditionError(due.status().message());
+  return clock_.Now() < *due ? absl::StatusOr<bool>(false) : Renew();
 }
 
 absl::StatusOr<bool> Renewer::Renew() {

@@ -131,7 +131,7 @@ absl::Status ClientLedger::CountAccepted(const std::string& task_id, int64_t now
 // Declining costs a coordinator nothing, nor does cancelling what was taken: whoever offers tasks without end must not
 // fill this disk. What nothing was sent for is forgotten in the end, and with it a run of which nothing else is known;
 // offered again it is looked at afresh.
-absl::Status ClientLedger::ForgetOld() {
+absl::Status ClientLedger::ForgetOld(int64_t now_unix_ms) {
   TRB_ASSIGN_OR_RETURN(
       int64_t forgotten,
       db_->Change(
@@ -142,9 +142,12 @@ absl::Status ClientLedger::ForgetOld() {
   if (newest % kDroppedLookedAtEvery == 0) {
     TRB_ASSIGN_OR_RETURN(
         const int64_t dropped,
-        db_->Change("DELETE FROM tasks WHERE state = 'dropped' AND sequence <= ?1 AND NOT EXISTS (SELECT 1 FROM sent "
+        // What was given up lately is still asked for (GaveUpTaskOf).
+        db_->Change("DELETE FROM tasks WHERE (state = 'dropped' OR (state = 'declined' AND accepted = 1) OR "
+                    "(state = 'failed' AND (starts < 2 OR received_unix_ms < ?2))) AND sequence <= ?1 AND "
+                    "NOT EXISTS (SELECT 1 FROM sent "
                     "WHERE kind IN ('metrics', 'delta') AND sent.task_id = tasks.task_id)",
-                    {newest - kUnusedKept}));
+                    {newest - kUnusedKept, now_unix_ms - kAcceptancesKeptMs}));
     forgotten += dropped;
   }
   if (forgotten == 0) return absl::OkStatus();
@@ -165,7 +168,7 @@ absl::Status ClientLedger::WriteTask(const v1::TrainTask& task, TaskState state,
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
       {task.task_id(), task.run_id(), task.run_name(), task.round(), TaskStateName(state), refusal.code, refusal.reason,
        held, Bytes{message}, now_unix_ms}));
-  return ForgetOld();
+  return ForgetOld(now_unix_ms);
 }
 
 absl::Status ClientLedger::AddTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal,
@@ -219,9 +222,10 @@ absl::StatusOr<std::vector<TaskRow>> ClientLedger::HeldTasks() {
   return tasks;
 }
 
-absl::StatusOr<uint64_t> ClientLedger::CountAcceptedSince(int64_t unix_ms) {
+absl::StatusOr<uint64_t> ClientLedger::CountAccepted(int64_t since_unix_ms, int64_t now_unix_ms) {
   TRB_ASSIGN_OR_RETURN(const int64_t count,
-                       db_->QueryInt("SELECT count(*) FROM acceptances WHERE accepted_unix_ms >= ?1", {unix_ms}));
+                       db_->QueryInt("SELECT count(*) FROM acceptances WHERE accepted_unix_ms BETWEEN ?1 AND ?2",
+                                     {since_unix_ms, now_unix_ms}));
   return static_cast<uint64_t>(count);
 }
 
@@ -250,11 +254,12 @@ absl::Status ClientLedger::UndoStart(const std::string& task_id) {
   return db_->Run("UPDATE tasks SET starts = max(starts - 1, 0) WHERE task_id = ?1", {task_id});
 }
 
-absl::StatusOr<bool> ClientLedger::GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms) {
+absl::StatusOr<bool> ClientLedger::GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms,
+                                                int64_t now_unix_ms) {
   TRB_ASSIGN_OR_RETURN(const int64_t count,
                        db_->QueryInt("SELECT count(*) FROM tasks WHERE run_id = ?1 AND state = 'failed' AND starts >= "
-                                     "?2 AND received_unix_ms >= ?3",
-                                     {run_id, starts, since_unix_ms}));
+                                     "?2 AND received_unix_ms BETWEEN ?3 AND ?4",
+                                     {run_id, starts, since_unix_ms, now_unix_ms}));
   return count > 0;
 }
 

@@ -82,8 +82,9 @@ class ClientLedger {
   absl::StatusOr<std::optional<TaskRow>> FindTask(const std::string& task_id);
   // Queued, training and finished ones, oldest first.
   absl::StatusOr<std::vector<TaskRow>> HeldTasks();
-  // How often a task was taken; one that was dropped and taken again counts twice.
-  absl::StatusOr<uint64_t> CountAcceptedSince(int64_t unix_ms);
+  // How often a task was taken from `since` until `now`; one that was dropped and taken again counts twice. What was
+  // taken in the future, before the clock was set back, does not count.
+  absl::StatusOr<uint64_t> CountAccepted(int64_t since_unix_ms, int64_t now_unix_ms);
   // Whether the task's round of its run was taken under another task id.
   absl::StatusOr<bool> TookRoundAsOther(const v1::TrainTask& task);
   // queued <-> training.
@@ -92,8 +93,9 @@ class ClientLedger {
   // is stopped in an orderly way; what remains counted ended with this process.
   absl::Status CountStart(const std::string& task_id);
   absl::Status UndoStart(const std::string& task_id);
-  // Whether a task of the run that was received since then was given up after `starts` starts.
-  absl::StatusOr<bool> GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms);
+  // Whether a task of the run that was received from `since` until `now` was given up after `starts` starts.
+  absl::StatusOr<bool> GaveUpTaskOf(const std::string& run_id, uint64_t starts, int64_t since_unix_ms,
+                                    int64_t now_unix_ms);
   // Ends a task that is not finished yet. False when it was finished, or over, before.
   absl::StatusOr<bool> CloseUnfinished(const std::string& task_id, TaskState end, const Refusal& why);
   // A held task comes to its end; its outbox row goes in the same transaction. `outcome` goes to its rows in `sent`;
@@ -124,7 +126,7 @@ class ClientLedger {
  private:
   explicit ClientLedger(std::unique_ptr<storage::Database> db) : db_(std::move(db)) {}
   absl::Status CountAccepted(const std::string& task_id, int64_t now_unix_ms);
-  absl::Status ForgetOld();
+  absl::Status ForgetOld(int64_t now_unix_ms);
   absl::Status WriteTask(const v1::TrainTask& task, TaskState state, const Refusal& refusal, int64_t now_unix_ms);
 
   const std::unique_ptr<storage::Database> db_;

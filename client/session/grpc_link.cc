@@ -21,7 +21,6 @@ namespace {
 using Stub = v1::FederationService::Stub;
 
 constexpr absl::Duration kUnaryTimeout = absl::Seconds(30);
-constexpr absl::Duration kNotByItself = absl::Hours(1);
 
 // Ends a call when its owner asks for it.
 class Cancellable {
@@ -83,8 +82,7 @@ class GrpcLink final : public CoordinatorLink {
       : endpoint_(std::move(endpoint)), pki_(std::move(pki_directory)), options_(options) {}
 
   absl::Status Reconnect() override {
-    TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
-                         rpc::OpenChannel(endpoint_, pki_, rpc::kCredentialRefreshSeconds, /*try_again=*/kNotByItself));
+    TRB_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, rpc::OpenChannel(endpoint_, pki_));
     std::shared_ptr<Stub> stub = v1::FederationService::NewStub(channel);
     const MutexLock lock(&mu_);
     channel_ = channel;
@@ -92,15 +90,14 @@ class GrpcLink final : public CoordinatorLink {
     return absl::OkStatus();
   }
 
-  // A channel that failed would try again by itself, but only while a call waits on it are its sockets looked at: its
-  // handshakes would be begun, and not be finished before the coordinator has given them up, and holds them against all
-  // who come from this address. So it is told not to, and a new one begins anew.
   absl::StatusOr<std::unique_ptr<Session>> OpenSession() override {
-    if (HasFailed()) TRB_RETURN_IF_ERROR(Reconnect());
+    // Of this machine, whatever its code: no refusal of the coordinator's.
+    if (const absl::Status ready = ReplaceFailed(); !ready.ok()) return absl::UnavailableError(ready.message());
     return std::make_unique<GrpcSession>(stub());
   }
 
   absl::Status DownloadModel(const v1::DownloadModelRequest& request, const Sink& sink, std::stop_token stop) override {
+    const Use use(this);
     const std::shared_ptr<Stub> stub = this->stub();
     grpc::ClientContext context;
     const Cancellable cancellable(&context, stop);
@@ -116,6 +113,7 @@ class GrpcLink final : public CoordinatorLink {
 
   absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::BeginUploadRequest& request,
                                                       std::stop_token stop) override {
+    const Use use(this);
     grpc::ClientContext context;
     const Cancellable cancellable(&context, stop);
     rpc::SetTimeout(kUnaryTimeout, &context);
@@ -126,6 +124,7 @@ class GrpcLink final : public CoordinatorLink {
 
   absl::StatusOr<v1::UploadUpdateResponse> UploadUpdate(const v1::UploadTicket& ticket, std::string_view bytes,
                                                         std::stop_token stop) override {
+    const Use use(this);
     const std::shared_ptr<Stub> stub = this->stub();
     grpc::ClientContext context;
     const Cancellable cancellable(&context, stop);
@@ -149,6 +148,23 @@ class GrpcLink final : public CoordinatorLink {
   }
 
  private:
+  // A channel that failed tries again by itself, but only while a call waits on it are its sockets looked at: its
+  // handshakes would be begun, and not be finished before the coordinator has given them up, and holds them against all
+  // who come from this address. So none is kept: a new one does nothing until it is used. A call does not wait for one
+  // that failed before it, nor leave one behind; a session's end is the owner's to follow with Reconnect.
+  class Use {
+   public:
+    explicit Use(GrpcLink* link) : link_(*link) { link_.ReplaceFailed().IgnoreError(); }  // the call says it too
+    ~Use() { link_.ReplaceFailed().IgnoreError(); }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    GrpcLink& link_;
+  };
+
+  absl::Status ReplaceFailed() { return HasFailed() ? Reconnect() : absl::OkStatus(); }
+
   bool HasFailed() const {
     const MutexLock lock(&mu_);
     return channel_->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_TRANSIENT_FAILURE;

@@ -85,20 +85,24 @@ absl::StatusOr<std::string> ModelCache::Fetch(const v1::TrainTask& task, Coordin
   TRB_FAIL_POINT("cache.rename");
   if (rename(partial.c_str(), complete.c_str()) != 0) return ErrnoToStatus(errno, absl::StrCat("rename ", partial));
   TRB_FAIL_POINT("cache.renamed");
-  RemoveOld();
+  RemoveOldBut(complete);
   return ReadComplete(task);
 }
 
 // Best effort: a file that cannot be removed now is removed by a later call.
-void ModelCache::RemoveOld() const {
+// `newest` stays whatever the clock says, and what was written in the future (the clock was set back) goes first.
+void ModelCache::RemoveOldBut(const std::string& newest) const {
   std::vector<std::pair<fs::file_time_type, fs::path>> files;
   std::error_code error;
+  const fs::file_time_type now = fs::last_write_time(newest, error);
   for (fs::directory_iterator it(directory_, error), end; !error && it != end; it.increment(error)) {
+    if (it->path() == fs::path(newest)) continue;
     std::error_code ignored;
-    files.emplace_back(fs::last_write_time(it->path(), ignored), it->path());
+    const fs::file_time_type written = fs::last_write_time(it->path(), ignored);
+    files.emplace_back(written > now ? fs::file_time_type::min() : written, it->path());
   }
   std::sort(files.rbegin(), files.rend());
-  for (size_t i = options_.keep; i < files.size(); ++i) fs::remove(files[i].second, error);
+  for (size_t i = options_.keep - 1; i < files.size(); ++i) fs::remove(files[i].second, error);
 }
 
 }  // namespace tributary::session

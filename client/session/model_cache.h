@@ -17,7 +17,7 @@ namespace tributary::session {
 class ModelCache {
  public:
   struct Options {
-    size_t keep = 4;  // models on disk, the most recently used
+    size_t keep = 4;  // models on disk, the most recently used; at least 1
   };
   static absl::StatusOr<std::unique_ptr<ModelCache>> Open(const std::string& directory, Options options);
   static absl::StatusOr<std::unique_ptr<ModelCache>> Open(const std::string& directory) { return Open(directory, {}); }
@@ -31,7 +31,7 @@ class ModelCache {
   absl::StatusOr<std::string> ReadComplete(const v1::TrainTask& task) const;
   absl::Status Download(const v1::TrainTask& task, const std::string& partial, CoordinatorLink* link,
                         std::stop_token stop) const;
-  void RemoveOld() const;
+  void RemoveOldBut(const std::string& newest) const;
 
   const std::string directory_;
   const Options options_;

@@ -34,6 +34,11 @@ absl::Status CheckMessage(const v1::CoordinatorMessage& message) {
                    : absl::UnavailableError(absl::StrCat("the coordinator sent what it may not: ", good.message()));
 }
 
+// What failed on this machine is no refusal of the coordinator's, whatever its code: to be tried again.
+absl::Status Ours(const absl::Status& status) {
+  return status.ok() || absl::IsUnavailable(status) ? status : absl::UnavailableError(status.message());
+}
+
 absl::Status Explain(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kAborted:
@@ -152,8 +157,8 @@ bool SessionLoop::ClocksDisagree(const absl::Status& status) const {
   return true;
 }
 
-// On a new connection: one that is broken, or backs off by itself, is not waited for, and a coordinator that has moved
-// is found at its new address.
+// On a new connection: one that is broken, or backs off by itself, is not waited for nor left to itself in the pause,
+// and a coordinator that has moved is found at its new address.
 void SessionLoop::Lost(const End& end, std::stop_token stop) {
   const bool no_room = absl::IsResourceExhausted(end.fatal);
   if (end.opened && !no_room) backoff_.Reset();
@@ -161,7 +166,12 @@ void SessionLoop::Lost(const End& end, std::stop_token stop) {
   Log(LogLevel::kWarning, no_room ? "no_room" : "session_lost",
       {{"why", (no_room ? end.fatal : end.status).ToString()}, {"retry_in_ms", absl::ToInt64Milliseconds(pause)}});
   SayWhyPerhaps();
+  Reconnect();
   Pause(pause, stop);
+}
+
+// A link that could not be renewed is tried as it is, and says then what is wrong.
+void SessionLoop::Reconnect() {
   if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
     Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
 }
@@ -184,8 +194,9 @@ void SessionLoop::Reannounce() {
 absl::Status SessionLoop::RenewNow() {
   if (parts_.renewal == nullptr) return absl::OkStatus();
   const absl::StatusOr<bool> renewed = parts_.renewal->Renew();
-  if (absl::IsPermissionDenied(renewed.status()) || absl::IsUnauthenticated(renewed.status()))
-    return Explain(renewed.status());
+  const bool refused = absl::IsPermissionDenied(renewed.status()) ||
+                       (absl::IsUnauthenticated(renewed.status()) && !ClocksDisagree(renewed.status()));
+  if (refused) return Explain(renewed.status());
   if (!renewed.ok()) {
     Log(LogLevel::kWarning, "renewal_failed", {{"why", renewed.status().ToString()}});
     SayWhyPerhaps();
@@ -193,13 +204,14 @@ absl::Status SessionLoop::RenewNow() {
   }
   if (!*renewed) return absl::OkStatus();
   Log(LogLevel::kInfo, "certificate_renewed");
-  return parts_.link->Reconnect();
+  Reconnect();
+  return absl::OkStatus();
 }
 
 SessionLoop::End SessionLoop::RunOnce(std::stop_token stop) {
   End end;
   const absl::StatusOr<v1::DatasetFacts> facts = parts_.facts();
-  end.status = facts.status();  // the data cannot be read now: later, perhaps
+  end.status = Ours(facts.status());  // the data cannot be read now: later, perhaps
   if (!facts.ok()) return end;
   const absl::StatusOr<v1::ClientMessage> hello = MakeHello(*facts);
   end.fatal = hello.status();
@@ -326,8 +338,7 @@ absl::Status SessionLoop::Handle(const v1::CoordinatorMessage& message, SessionS
 // The session goes on; calls from here on open a connection that goes by the new list.
 void SessionLoop::TakeAuthorities(const v1::AuthorityList& list, SessionSender* sender) {
   if (parts_.authorities == nullptr || !parts_.authorities->Take(list)) return;
-  if (const absl::Status renewed = parts_.link->Reconnect(); !renewed.ok())
-    Log(LogLevel::kWarning, "reconnect_failed", {{"why", renewed.ToString()}});
+  Reconnect();
   v1::ClientMessage message;
   for (const std::string& sha256 : parts_.authorities->Trusted()) message.mutable_trust()->add_authorities(sha256);
   sender->Push(std::move(message));

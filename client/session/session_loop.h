@@ -105,6 +105,7 @@ class SessionLoop {
   // Whether coming back makes no sense: then why, for people.
   absl::Status Final(const absl::Status& status);
   bool ClocksDisagree(const absl::Status& status) const;
+  void Reconnect();
   void Lost(const End& end, std::stop_token stop);
   void TakeAuthorities(const v1::AuthorityList& list, SessionSender* sender);
   void SayWhyPerhaps() const;

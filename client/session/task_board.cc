@@ -244,10 +244,7 @@ absl::Status TaskBoard::TrainingFailed(const std::string& task_id, const Refusal
 }
 
 void TaskBoard::TrainingStopped(const std::string& task_id) {
-  if (TakeBegun(task_id)) {
-    const absl::Status undone = ledger_.UndoStart(task_id);
-    if (!undone.ok()) Log(LogLevel::kWarning, "task_state_not_saved", {{"task", task_id}, {"why", undone.ToString()}});
-  }
+  if (TakeBegun(task_id)) UndoStart(task_id);
   const MutexLock lock(&mu_);
   Item* item = FindLocked(task_id);
   if (item == nullptr || item->state != TaskState::kTraining) return;
@@ -309,11 +306,24 @@ bool TaskBoard::Idle() const {
 }
 
 void TaskBoard::Stop() {
-  const MutexLock lock(&mu_);
-  stopped_ = true;
-  uploads_.request_stop();
-  for (const auto& item : items_) item->stop.request_stop();
-  changed_.NotifyAll();
+  std::vector<std::string> begun;
+  {
+    const MutexLock lock(&mu_);
+    stopped_ = true;
+    uploads_.request_stop();
+    for (const auto& item : items_) {
+      item->stop.request_stop();
+      if (std::exchange(item->begun, false)) begun.push_back(item->task.task_id());
+    }
+    changed_.NotifyAll();
+  }
+  // Not left to the trainer: it may be within something that takes longer than this process has time to end.
+  for (const std::string& task_id : begun) UndoStart(task_id);
+}
+
+void TaskBoard::UndoStart(const std::string& task_id) {
+  const absl::Status undone = ledger_.UndoStart(task_id);
+  if (!undone.ok()) Log(LogLevel::kWarning, "task_state_not_saved", {{"task", task_id}, {"why", undone.ToString()}});
 }
 
 void TaskBoard::SendState(const std::string& task_id, v1::HeldTask::State state) {

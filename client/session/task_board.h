@@ -103,6 +103,7 @@ class TaskBoard {
 
   TaskBoard(ClientLedger* ledger, const Clock* clock) : ledger_(*ledger), clock_(*clock) {}
   bool TakeBegun(const std::string& task_id) TRB_EXCLUDES(mu_);
+  void UndoStart(const std::string& task_id) TRB_EXCLUDES(mu_);
   void Forget(const std::string& task_id) TRB_EXCLUDES(mu_);
   Item* FindLocked(const std::string& task_id) TRB_REQUIRES(mu_);
   void RemoveLocked(const std::string& task_id) TRB_REQUIRES(mu_);

@@ -66,8 +66,9 @@ absl::StatusOr<Refusal> TaskIntake::CheckPast(const v1::TrainTask& task) {
 }
 
 absl::StatusOr<Refusal> TaskIntake::CheckTerms(const v1::TrainTask& task, const ParsedTask& parsed) {
-  const int64_t yesterday = parts_.clock->NowUnixMillis() - absl::ToInt64Milliseconds(absl::Hours(24));
-  TRB_ASSIGN_OR_RETURN(const uint64_t today, parts_.ledger->CountAcceptedSince(yesterday));
+  const int64_t now = parts_.clock->NowUnixMillis();
+  const int64_t yesterday = now - absl::ToInt64Milliseconds(absl::Hours(24));
+  TRB_ASSIGN_OR_RETURN(const uint64_t today, parts_.ledger->CountAccepted(yesterday, now));
   const policy::Decision terms =
       policy::Decide(TermsOf(task, parsed.plan), *parts_.policy, {.accepted_last_day = today});
   if (!terms.accepted) return Refusal{terms.code, terms.reason};
@@ -78,7 +79,7 @@ absl::StatusOr<Refusal> TaskIntake::CheckTerms(const v1::TrainTask& task, const 
                                 parts_.memory_bytes / 1'000'000, " MB that this client has")};
   }
   TRB_ASSIGN_OR_RETURN(const bool given_up,
-                       parts_.ledger->GaveUpTaskOf(task.run_id(), TaskBoard::kMostLostStarts, yesterday));
+                       parts_.ledger->GaveUpTaskOf(task.run_id(), TaskBoard::kMostLostStarts, yesterday, now));
   if (given_up)
     return Refusal{"training_failed", "training for this run killed this program within the last day: no new attempt"};
   return parts_.data->Check(parsed.model);

@@ -92,7 +92,8 @@ absl::Status Uploader::Attempt(const TaskBoard::UploadJob& job, OutboxEntry* ent
   TRB_RETURN_IF_ERROR(CheckAnswer(*answer));
   if (!answer->has_ticket()) return Resolve(job, *entry, *answer);
   if (answer->ticket().retry_after_ms() > 0) {
-    *after = absl::Milliseconds(std::min<uint64_t>(answer->ticket().retry_after_ms(), 600'000));
+    // Not sooner than this machine's disk bears, whatever is asked: each attempt is written down.
+    *after = absl::Milliseconds(std::clamp<uint64_t>(answer->ticket().retry_after_ms(), 50, 600'000));
     return absl::UnavailableError("the coordinator takes no more uploads at the moment");
   }
   return SendBytes(job, *entry, answer->ticket());

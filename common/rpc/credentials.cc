@@ -121,7 +121,7 @@ void SetFlowControl(Arguments set_int) {
   set_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
 }
 
-grpc::ChannelArguments ChannelOptions(absl::Duration try_again) {
+grpc::ChannelArguments ChannelOptions() {
   grpc::ChannelArguments arguments;
   SetFlowControl([&arguments](const char* key, int value) { arguments.SetInt(key, value); });
   arguments.SetCompressionAlgorithm(GRPC_COMPRESS_NONE);
@@ -132,17 +132,14 @@ grpc::ChannelArguments ChannelOptions(absl::Duration try_again) {
   // Proxies of the environment would see only TLS, but answer in the coordinator's place.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // When to try again is the caller's to decide: it knows what the coordinator said about coming back.
-  const int first_ms = static_cast<int>(absl::ToInt64Milliseconds(try_again));
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, first_ms);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kHandshakeTimeoutMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, std::max(first_ms, 10'000));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 10'000);
   return arguments;
 }
 
-std::shared_ptr<grpc::Channel> Open(const std::string& endpoint, const TlsChannelCredentialsOptions& options,
-                                    absl::Duration try_again = absl::Milliseconds(200)) {
-  return grpc::CreateCustomChannel("dns:///" + endpoint, grpc::experimental::TlsCredentials(options),
-                                   ChannelOptions(try_again));
+std::shared_ptr<grpc::Channel> Open(const std::string& endpoint, const TlsChannelCredentialsOptions& options) {
+  return grpc::CreateCustomChannel("dns:///" + endpoint, grpc::experimental::TlsCredentials(options), ChannelOptions());
 }
 
 }  // namespace
@@ -180,7 +177,7 @@ void ApplyServerOptions(Listener listener, grpc::ServerBuilder* builder) {
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& endpoint,
                                                            const crypto::CredentialDirectory& directory,
-                                                           unsigned refresh_seconds, absl::Duration try_again) {
+                                                           unsigned refresh_seconds) {
   TRB_RETURN_IF_ERROR(CheckEndpoint(endpoint));
   TRB_ASSIGN_OR_RETURN(auto provider, Watch(directory, refresh_seconds));
   TRB_ASSIGN_OR_RETURN(const crypto::Credential own, directory.Load());
@@ -190,7 +187,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& en
   options.set_certificate_provider(provider);
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
-  return Open(endpoint, options, try_again);
+  return Open(endpoint, options);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenEnrolmentChannel(const std::string& endpoint,

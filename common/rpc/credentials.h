@@ -15,7 +15,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/time/time.h"
 #include "common/base/status.h"
 #include "common/crypto/credential_directory.h"
 #include "common/crypto/trust_list.h"
@@ -53,12 +52,9 @@ void ApplyServerOptions(Listener listener, grpc::ServerBuilder* builder);
 // directory's authorities alone (CheckServer), as they are now. Calls fail with UNAVAILABLE and the reason while the
 // server is another; see WrongServer. Same errors as above, INVALID_ARGUMENT for a malformed endpoint. After a renewal,
 // or another list of authorities, open a new channel: the old one keeps its connection, certificate and list.
-// A channel that could not connect tries again by itself after `try_again`, then less and less often, whether there is
-// a call or not.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& endpoint,
                                                            const crypto::CredentialDirectory& directory,
-                                                           unsigned refresh_seconds = kCredentialRefreshSeconds,
-                                                           absl::Duration try_again = absl::Milliseconds(200));
+                                                           unsigned refresh_seconds = kCredentialRefreshSeconds);
 
 // The same without a certificate of one's own: for enrolment, pinned to the CA of the invitation.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenEnrolmentChannel(const std::string& endpoint,

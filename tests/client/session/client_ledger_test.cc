@@ -79,8 +79,8 @@ TEST_F(ClientLedgerTest, AFileOfTheFirstVersionIsBroughtUpToDate) {
                 "received_unix_ms) VALUES ('t', 'run-1', 'tiny', 2, 'done', '', '', 1, x'', 1000)"));
   }
   ASSERT_OK_AND_ASSIGN(const auto ledger, ClientLedger::Open(old.path()));
-  EXPECT_EQ(1u, ledger->CountAcceptedSince(1000).value());
-  EXPECT_EQ(0u, ledger->CountAcceptedSince(1001).value());
+  EXPECT_EQ(1u, ledger->CountAccepted(1000, 1 << 30).value());
+  EXPECT_EQ(0u, ledger->CountAccepted(1001, 1 << 30).value());
   ASSERT_OK_AND_ASSIGN(const std::optional<RunMemory> run, ledger->FindRun("run-1"));
   EXPECT_EQ("", run->base_model_sha256);
   EXPECT_EQ(TaskState::kDone, ledger->FindTask("t").value()->state);
@@ -89,9 +89,9 @@ TEST_F(ClientLedgerTest, AFileOfTheFirstVersionIsBroughtUpToDate) {
 TEST_F(ClientLedgerTest, AcceptancesAreForgottenAfterTwoDays) {
   Queue(federation_.Task(1));
   ASSERT_OK(ledger_->AddTask(federation_.Task(2, 1), TaskState::kQueued, {}, 1000 + int64_t{48} * 3'600'000));
-  EXPECT_EQ(2u, ledger_->CountAcceptedSince(0).value());
+  EXPECT_EQ(2u, ledger_->CountAccepted(0, 1 << 30).value());
   ASSERT_OK(ledger_->AddTask(federation_.Task(3, 2), TaskState::kQueued, {}, 1001 + int64_t{48} * 3'600'000));
-  EXPECT_EQ(2u, ledger_->CountAcceptedSince(0).value());
+  EXPECT_EQ(2u, ledger_->CountAccepted(0, 1 << 30).value());
 }
 
 TEST_F(ClientLedgerTest, AnUnknownRunAndTaskAreNothing) {
@@ -169,8 +169,8 @@ TEST_F(ClientLedgerTest, AReceiptEndsTheTaskAndStandsInWhatWasSent) {
 TEST_F(ClientLedgerTest, OnlyAcceptedTasksCountForTheDay) {
   Queue(federation_.Task(1));
   ASSERT_OK(ledger_->AddTask(federation_.Task(2, 1), TaskState::kDeclined, {"policy", "no"}, 1000));
-  EXPECT_EQ(1u, ledger_->CountAcceptedSince(1000).value());
-  EXPECT_EQ(0u, ledger_->CountAcceptedSince(1001).value());
+  EXPECT_EQ(1u, ledger_->CountAccepted(1000, 1 << 30).value());
+  EXPECT_EQ(0u, ledger_->CountAccepted(1001, 1 << 30).value());
 }
 
 TEST_F(ClientLedgerTest, FactsAreKept) {
@@ -269,6 +269,31 @@ TEST_F(ClientLedgerTest, OffersThatAreCancelledWithoutEndDoNotFillTheDisk) {
   EXPECT_FALSE(known(280));
   EXPECT_TRUE(known(281)) << "looked at when the 1,280th came, and the newest 1,000 stay";
   EXPECT_EQ(ledger_->FindRun(federation_.run_id).value()->round, 1290u);
+}
+
+// Of the coordinator's making, without an end: taken, then offered with another history, or taken and without a model.
+TEST_F(ClientLedgerTest, OffersThatComeToNothingInOtherWaysDoNotFillTheDisk) {
+  for (uint64_t round = 1; round <= 1280; ++round) {
+    const v1::TrainTask task = federation_.Task(round);
+    Queue(task);
+    if (round % 2 == 0) {
+      ASSERT_OK(ledger_->AddRefusedHistory(task, {"history_fork", ""}, 1));
+    } else {
+      ASSERT_OK(ledger_->CloseUnfinished(task.task_id(), TaskState::kFailed, {"training_failed", ""}).status());
+    }
+  }
+  const auto known = [&](uint64_t round) {
+    return ledger_->FindTask(federation_.Task(round).task_id()).value().has_value();
+  };
+  for (const uint64_t round : {1u, 2u, 279u, 280u}) EXPECT_FALSE(known(round)) << round;
+  for (const uint64_t round : {281u, 282u, 1280u}) EXPECT_TRUE(known(round)) << round;
+}
+
+TEST_F(ClientLedgerTest, WhatWasTakenInTheFutureDoesNotCountToday) {
+  Queue(federation_.Task(1));
+  EXPECT_EQ(1u, ledger_->CountAccepted(0, 1 << 30).value());
+  const int64_t taken = 1;  // by Queue
+  EXPECT_EQ(0u, ledger_->CountAccepted(0, taken - 1).value());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <functional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -149,13 +150,27 @@ TEST_F(GrpcLinkTest, AfterAFailureNothingIsTriedUntilSomebodyAsks) {
     close(accept(listener, nullptr, nullptr));
     return true;
   };
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    std::thread asks([this] { EXPECT_THAT(SayHello(), StatusIs(absl::StatusCode::kUnavailable)); });
+  const auto begin_upload = [this] { return link_->BeginUpload({}, {}).status(); };
+  const auto session = [this] {
+    const absl::Status ended = SayHello().status();
+    EXPECT_OK(link_->Reconnect());  // as its owner does
+    return ended;
+  };
+  for (const std::function<absl::Status()>& call : {std::function<absl::Status()>(begin_upload), {session}}) {
+    std::thread asks([&call] { EXPECT_THAT(call(), StatusIs(absl::StatusCode::kUnavailable)); });
     EXPECT_TRUE(comes(10'000));
     asks.join();
     EXPECT_FALSE(comes(1'000)) << "of itself";
   }
   close(listener);
+}
+
+TEST_F(GrpcLinkTest, AfterAFailureTheNextCallConnectsThoughNoSessionIsOpened) {
+  server_->Shutdown();
+  EXPECT_THAT(link_->BeginUpload({}, {}), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(link_->BeginUpload({}, {}), StatusIs(absl::StatusCode::kUnavailable));
+  Serve();
+  EXPECT_THAT(link_->BeginUpload({}, {}), StatusIs(absl::StatusCode::kUnimplemented)) << "it is reached";
 }
 
 TEST_F(GrpcLinkTest, ACoordinatorThatComesBackIsReachedAtTheNextAttempt) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <filesystem>
+
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
 #include "tests/client/session/test_federation.h"
@@ -100,6 +103,15 @@ TEST_F(ModelCacheTest, FewAreKept) {
   int files = 0;
   for (int i = 0; i < 8; ++i) files += FileExists(dir_.File("cache/old" + std::to_string(i))) ? 1 : 0;
   EXPECT_EQ(3, files);
+  EXPECT_TRUE(FileExists(dir_.File("cache/" + task_.base_model_sha256())));
+}
+
+TEST_F(ModelCacheTest, WhatIsFetchedStaysAfterTheClockWasSetBack) {
+  for (int i = 0; i < 4; ++i) {
+    const std::string path = dir_.Write("cache/old" + std::to_string(i), "x");
+    std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  }
+  ASSERT_OK(Fetch());
   EXPECT_TRUE(FileExists(dir_.File("cache/" + task_.base_model_sha256())));
 }
 

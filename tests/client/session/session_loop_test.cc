@@ -417,6 +417,37 @@ class FakeRenewal final : public Renewal {
   std::atomic<bool> renewed_{false};
 };
 
+class RefusedRenewal final : public Renewal {
+ public:
+  explicit RefusedRenewal(absl::Status why) : why_(std::move(why)) {}
+  bool Wanted(bool) override { return false; }
+  absl::StatusOr<bool> Renew() override {
+    ++asked;
+    return why_;
+  }
+  std::atomic<int> asked{0};
+
+ private:
+  const absl::Status why_;
+};
+
+TEST_F(SessionLoopTest, ARenewalThatACoordinatorWithAWrongClockRefusesIsTriedAgain) {
+  RefusedRenewal renewal(absl::UnauthenticatedError("the certificate of this call has expired: it ended on 2026-..."));
+  renewal_ = &renewal;
+  StartSession();
+  AwaitOpen(1);
+  EXPECT_GE(renewal.asked, 1);
+  StopAll();
+  EXPECT_OK(loop_status_);
+}
+
+TEST_F(SessionLoopTest, ARenewalThatIsRefusedForGoodEndsTheClient) {
+  RefusedRenewal renewal(absl::UnauthenticatedError("this identity was revoked"));
+  renewal_ = &renewal;
+  StartSession();
+  EXPECT_THAT(LoopEnd(), StatusIs(absl::StatusCode::kUnauthenticated));
+}
+
 TEST_F(SessionLoopTest, ARenewalOpensANewSessionOnANewConnection) {
   FakeRenewal renewal;
   renewal_ = &renewal;

@@ -208,6 +208,26 @@ TEST_F(LethalTaskTest, AnOrderlyStopIsNoKill) {
   }
 }
 
+// Reading a large folder of images cannot be interrupted, and the process may not wait for it.
+TEST_F(LethalTaskTest, AnOrderlyStopIsNoKillThoughTheTrainingDoesNotEnd) {
+  const v1::TrainTask task = federation_.Task(1);
+  std::promise<void> let_go;
+  train_ = [&, end = let_go.get_future().share()](const learning::LocalTask& t) {
+    training_.set_value();
+    end.wait();
+    return learning::TrainLocally(t);
+  };
+  Accept(task);
+  StartTraining();
+  training_.get_future().wait();
+  EXPECT_EQ(1u, Row(task).starts);
+  board_->Stop();
+  EXPECT_EQ(0u, Row(task).starts);
+  let_go.set_value();
+  StopAll();
+  EXPECT_EQ(0u, Row(task).starts);
+}
+
 TEST_F(TrainerTest, ANewerRoundOvertakesTheOneInTraining) {
   TrainForEver();
   Accept(federation_.Task(1));
