@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <limits>
 #include <map>
 #include <mutex>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -24,6 +26,7 @@ namespace {
 
 constexpr std::string_view kMemory = ":memory:";
 constexpr int kAutoCheckpointPages = 1000;
+constexpr int kMostTurns = 1000;  // of giving way to a thread that does not get to run
 
 // SQLite's extended codes keep the primary code in their low byte.
 int Primary(int code) { return code & 0xff; }
@@ -153,11 +156,28 @@ struct Database::Impl {
   Options options;
   // Recursive: a Transaction holds it while its thread goes on calling the database.
   mutable std::recursive_mutex mu;
+  mutable std::atomic<int> waiting = 0;     // threads that want it
+  mutable std::atomic<uint64_t> taken = 0;  // how often it was taken
   // All below guarded by mu. Statements before the connection: they go first.
   std::unique_ptr<SQLite::Database> connection;
   std::map<std::string, std::vector<std::unique_ptr<SQLite::Statement>>, std::less<>> idle;
   bool in_transaction = false;
   bool part_failed = false;  // of the transaction: one that joined it ended without a commit
+
+  using Lock = std::unique_lock<std::recursive_mutex>;
+  Lock TakeLock() const {
+    ++waiting;
+    Lock lock(mu);
+    --waiting;
+    ++taken;
+    return lock;
+  }
+  // The mutex is not fair: a thread with one transaction after another would have it each time, while others wait.
+  void UnlockAndGiveWay() const {
+    const uint64_t mine = taken;
+    mu.unlock();
+    for (int turns = 0; waiting > 0 && taken == mine && turns < kMostTurns; ++turns) std::this_thread::yield();
+  }
 
   // Runs `work`, which may throw what SQLiteCpp throws. Everything else that could be thrown is a bug or no memory.
   template <class F>
@@ -194,7 +214,7 @@ struct Database::Impl {
   // statement of its own. After an error the statement is dropped.
   template <class F>
   absl::Status With(std::string_view sql, const Args& args, const F& work) {
-    const std::lock_guard<std::recursive_mutex> lock(mu);
+    const Lock lock = TakeLock();
     return Guard([&]() -> absl::Status {
       auto statement = Take(sql);
       int index = 0;
@@ -314,7 +334,7 @@ absl::Status Database::Run(std::string_view sql, const Args& args, const char* n
 }
 
 absl::Status Database::RunScript(std::string_view sql) {
-  const std::lock_guard<std::recursive_mutex> lock(impl_->mu);
+  const Impl::Lock lock = impl_->TakeLock();
   return impl_->Guard([&]() -> absl::Status {
     impl_->connection->exec(std::string(sql));
     return absl::OkStatus();
@@ -357,7 +377,7 @@ absl::StatusOr<std::string> Database::QueryText(std::string_view sql, const Args
 }
 
 int64_t Database::LastInsertRowId() const {
-  const std::lock_guard<std::recursive_mutex> lock(impl_->mu);
+  const Impl::Lock lock = impl_->TakeLock();
   return impl_->connection->getLastInsertRowid();
 }
 
@@ -366,7 +386,7 @@ bool Database::read_only() const { return impl_->options.read_only; }
 
 absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database& database, Kind kind) {
   auto& impl = *database.impl_;
-  std::unique_lock<std::recursive_mutex> lock(impl.mu);
+  Database::Impl::Lock lock = impl.TakeLock();
   if (impl.in_transaction) return absl::FailedPreconditionError("this thread is inside a transaction already");
   TRB_RETURN_IF_ERROR(database.Run(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
   impl.in_transaction = true;
@@ -377,7 +397,7 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database& databa
 
 absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginOrJoin(Database& database) {
   {
-    const std::lock_guard<std::recursive_mutex> lock(database.impl_->mu);
+    const Database::Impl::Lock lock = database.impl_->TakeLock();
     if (database.impl_->in_transaction) return std::unique_ptr<Transaction>(new Transaction(database, /*joined=*/true));
   }
   return Begin(database);
@@ -386,7 +406,7 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginOrJoin(Database& 
 void Transaction::End() {
   open_ = false;
   database_.impl_->in_transaction = false;
-  database_.impl_->mu.unlock();
+  database_.impl_->UnlockAndGiveWay();
 }
 
 absl::Status Transaction::Commit(const char* name) {

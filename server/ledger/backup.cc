@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/error_report.h"
 #include "common/base/file_descriptor.h"
 #include "common/base/files.h"
 #include "common/storage/blob_store.h"
@@ -177,9 +178,20 @@ absl::StatusOr<BackupSummary> Extract(ArchiveReader& archive, const std::string&
   }
 }
 
+// The next one would hold it, and the keys that it may hold with it.
+absl::Status RequireOutside(const std::string& directory, const std::string& file) {
+  std::error_code error;
+  const fs::path inside = fs::weakly_canonical(fs::absolute(file).parent_path(), error)
+                              .lexically_relative(fs::weakly_canonical(directory, error));
+  if (error || inside.empty() || *inside.begin() == "..") return absl::OkStatus();
+  return WithFix(absl::InvalidArgumentError(absl::StrCat(file, ": is within the directory that is backed up")),
+                 absl::StrCat("write it somewhere else than ", directory));
+}
+
 }  // namespace
 
 absl::StatusOr<BackupSummary> Backup(const std::string& directory, const std::string& file, bool with_keys) {
+  TRB_RETURN_IF_ERROR(RequireOutside(directory, file));
   TRB_ASSIGN_OR_RETURN(const auto live, OpenLedgerReadOnly(directory));
   TRB_ASSIGN_OR_RETURN(const auto blobs, storage::BlobStore::Open(directory, /*read_only=*/true));
   TRB_ASSIGN_OR_RETURN(const auto archive, ArchiveWriter::Create(file));

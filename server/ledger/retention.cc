@@ -1,7 +1,8 @@
 // How long blobs stay. Models stay for good, updates as keep_updates says. A deletion is noted and committed first,
 // then the file goes, then that is noted: a crash in between is finished at the next start, and verify can tell a
 // deleted blob from a lost one. All of it happens inside write transactions, as does accepting: an update whose bytes
-// somebody sends again cannot lose them.
+// somebody sends again cannot lose them. A run may let go of a hundred thousand files, and a transaction holds up all
+// that others ask of the ledger: so it is many small ones.
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/crypto/certificate.h"
@@ -14,6 +15,7 @@ namespace {
 
 // A model that was sent for a run which is not started yet.
 constexpr absl::Duration kOfferedKept = absl::Hours(24);
+constexpr size_t kRemovedAtOnce = 32;
 
 using storage::Database;
 using storage::Row;
@@ -60,16 +62,16 @@ absl::StatusOr<bool> LetsGo(Database& database, const std::string& run) {
   return lets_go != 0;
 }
 
-// Step 1: what of these rounds is not needed any more and not noted as deleted yet.
-absl::Status NoteUnneeded(Database& database, const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
+// Step 1 for one round: what of it is not needed any more and not noted as deleted yet.
+absl::Status NoteUnneededOf(Database& database, const std::string& run, uint64_t round, int64_t now_unix_ms) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
   TRB_ASSIGN_OR_RETURN(const bool lets_go, LetsGo(database, run));
   if (!lets_go) return absl::OkStatus();
   TRB_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
                        Digests(database,
-                               "SELECT DISTINCT update_sha256 FROM updates WHERE run_id = ?1 AND round >= ?2 AND "
+                               "SELECT DISTINCT update_sha256 FROM updates WHERE run_id = ?1 AND round = ?2 AND "
                                "NOT EXISTS (SELECT 1 FROM deleted_blobs WHERE sha256 = update_sha256)",
-                               {run, from_round}));
+                               {run, round}));
   for (const std::string& sha256 : candidates) {
     TRB_ASSIGN_OR_RETURN(const bool needed, IsNeeded(database, sha256));
     if (needed) continue;
@@ -79,16 +81,40 @@ absl::Status NoteUnneeded(Database& database, const std::string& run, uint64_t f
   return transaction->Commit();
 }
 
-// Step 2: the files of all deletions that are noted but not done.
-absl::Status RemoveNoted(Database& database, storage::BlobStore& blobs) {
-  constexpr const char* kPending = "SELECT sha256 FROM deleted_blobs WHERE file_removed = 0";
+absl::Status NoteUnneeded(Database& database, const std::string& run, uint64_t from_round, int64_t now_unix_ms) {
+  TRB_ASSIGN_OR_RETURN(const bool lets_go, LetsGo(database, run));
+  if (!lets_go) return absl::OkStatus();
+  std::vector<uint64_t> rounds;
+  TRB_RETURN_IF_ERROR(
+      database.Query("SELECT DISTINCT round FROM updates WHERE run_id = ?1 AND round >= ?2 AND "
+                     "NOT EXISTS (SELECT 1 FROM deleted_blobs WHERE sha256 = update_sha256)",
+                     {run, from_round}, [&](const Row& row) {
+                       rounds.push_back(row.Uint(0));
+                       return absl::OkStatus();
+                     }));
+  for (const uint64_t round : rounds) TRB_RETURN_IF_ERROR(NoteUnneededOf(database, run, round, now_unix_ms));
+  return absl::OkStatus();
+}
+
+// Step 2: the files of some deletions that are noted but not done. True: there are more.
+absl::StatusOr<bool> RemoveSomeNoted(Database& database, storage::BlobStore& blobs) {
   TRB_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
-  TRB_ASSIGN_OR_RETURN(const std::vector<std::string> pending, Digests(database, kPending, {}));
+  TRB_ASSIGN_OR_RETURN(
+      const std::vector<std::string> pending,
+      Digests(database, "SELECT sha256 FROM deleted_blobs WHERE file_removed = 0 LIMIT ?1", {kRemovedAtOnce}));
   for (const std::string& sha256 : pending) {
     TRB_RETURN_IF_ERROR(blobs.Remove(sha256));
     TRB_RETURN_IF_ERROR(database.Run("UPDATE deleted_blobs SET file_removed = 1 WHERE sha256 = ?1", {sha256}));
   }
-  return transaction->Commit();
+  TRB_RETURN_IF_ERROR(transaction->Commit());
+  return pending.size() == kRemovedAtOnce;
+}
+
+absl::Status RemoveNoted(Database& database, storage::BlobStore& blobs) {
+  for (;;) {
+    TRB_ASSIGN_OR_RETURN(const bool more, RemoveSomeNoted(database, blobs));
+    if (!more) return absl::OkStatus();
+  }
 }
 
 // A crash may have come after a round or run ended, and before the deletions that this asks for were noted.

@@ -269,7 +269,13 @@ bool RoundDriver::AddArrived() {
 // ---- elapsed times
 
 absl::StatusOr<RoundDriver::Next> RoundDriver::WaitAtMost(absl::Duration wait) {
-  if (Now() - saved_at_ >= kSaveEvery) TRB_RETURN_IF_ERROR(SaveElapsedNow());
+  if (Now() - saved_at_ >= kSaveEvery) {
+    // A round that could not write down how long it has lasted goes on: a restart takes it for younger than it is.
+    if (const absl::Status saved = SaveElapsedNow(); !saved.ok()) {
+      Log(LogLevel::kWarning, "elapsed_not_saved", {{"run", spec_->id}, {"round", round()}, {"why", saved.ToString()}});
+      saved_at_ = Now();
+    }
+  }
   return Next{.wait = std::min(wait, std::max(saved_at_ + kSaveEvery - Now(), absl::Milliseconds(1)))};
 }
 

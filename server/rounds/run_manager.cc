@@ -255,6 +255,11 @@ std::vector<v1::TaskVerdict> Manager::ClientOnline(const std::string& client_id,
   std::set<std::string> held;
   for (const v1::HeldTask& task : hello.held()) {
     absl::StatusOr<RunStore::Task> found = OwnTask(client_id, task.task_id());
+    if (!found.ok() && !absl::IsNotFound(found.status()) && !absl::IsPermissionDenied(found.status())) {
+      // That it cannot be looked up now is no reason to cancel it: it stays held, and the next hello asks again.
+      Log(LogLevel::kError, "held_task_not_judged", {{"task", task.task_id()}, {"why", found.status().ToString()}});
+      continue;
+    }
     std::optional<RunStore::Task> own;
     if (found.ok()) own = *std::move(found);
     verdicts.push_back(JudgeHeldTask(task, own));

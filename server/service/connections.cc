@@ -128,8 +128,24 @@ absl::Status Connections::RefuseLocked(const char* why) {
 }
 
 void Connections::Sweep() {
+  std::vector<Ban> untold;
+  {
+    MutexLock lock(&mu_);
+    SweepLocked();
+    untold = std::exchange(untold_, {});
+  }
+  for (const Ban& ban : untold) {
+    Log(LogLevel::kWarning, "connection_cut",
+        {{"peer", ban.peer},
+         {"identity", ban.identity},
+         {"reason", "it sends bytes that become no message"},
+         {"bytes", ban.bytes},
+         {"banned_seconds", absl::ToInt64Seconds(ban.lasts)}});
+  }
+}
+
+void Connections::SweepLocked() {
   epoll_event events[kEventsAtOnce];
-  MutexLock lock(&mu_);
   const int gone = epoll_wait(epoll_.get(), events, kEventsAtOnce, 0);  // more of them wake us again
   for (int i = 0; i < gone; ++i) ForgetLocked(events[i].data.u64);
   const absl::Duration now = clock_.Monotonic();
@@ -176,20 +192,15 @@ void Connections::LookAtKnownLocked(uint64_t token) {
     const Socket& other = *FindLocked(held);
     if (!other.heard || held == token) together += other.unheard;
   }
-  if (together > limits_.unheard_bytes) return BanLocked(socket->identity, socket->peer, together);
+  if (together > limits_.unheard_bytes) return BanLocked({socket->identity, socket->peer, together, limits_.ban});
   if (together > limits_.unheard_bytes / 8) hurry_until_ = clock_.Monotonic() + kHurry;
 }
 
-void Connections::BanLocked(const std::string& identity, const std::string& peer, uint64_t bytes) {
-  Log(LogLevel::kWarning, "connection_cut",
-      {{"peer", peer},
-       {"identity", identity},
-       {"reason", "it sends bytes that become no message"},
-       {"bytes", bytes},
-       {"banned_seconds", absl::ToInt64Seconds(limits_.ban)}});
-  banned_[identity] = clock_.Monotonic() + limits_.ban;
-  const std::set<uint64_t> held = of_identity_.at(identity);  // cutting takes them out, `identity` with them
+void Connections::BanLocked(Ban ban) {
+  banned_[ban.identity] = clock_.Monotonic() + limits_.ban;
+  const std::set<uint64_t> held = of_identity_.at(ban.identity);  // cutting takes them out, the entry with them
   for (const uint64_t token : held) CutLocked(token);
+  untold_.push_back(std::move(ban));
 }
 
 absl::Duration Connections::SweepAgainIn() {

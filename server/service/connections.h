@@ -133,7 +133,13 @@ class Connections {
   void LookAtKnownLocked(uint64_t token) TRB_REQUIRES(mu_);
   absl::Duration ForgivenEachLocked(const std::string& address) const TRB_REQUIRES(mu_);
   void NoteBadEndingsLocked(const Socket& socket, size_t count) TRB_REQUIRES(mu_);
-  void BanLocked(const std::string& identity, const std::string& peer, uint64_t bytes) TRB_REQUIRES(mu_);
+  struct Ban {
+    std::string identity, peer;
+    uint64_t bytes;
+    absl::Duration lasts;
+  };
+  void BanLocked(Ban ban) TRB_REQUIRES(mu_);
+  void SweepLocked() TRB_REQUIRES(mu_);
   std::vector<uint64_t> OfPeerLocked(const std::string& peer) const TRB_REQUIRES(mu_);
 
   const Clock& clock_;
@@ -151,7 +157,8 @@ class Connections {
   std::unordered_map<std::string, std::set<uint64_t>> of_address_ TRB_GUARDED_BY(mu_);  // pending; none is empty
   std::unordered_map<std::string, size_t> known_at_ TRB_GUARDED_BY(mu_);  // address -> how many; none is 0
   std::unordered_map<std::string, std::set<uint64_t>> of_identity_ TRB_GUARDED_BY(mu_);  // none is empty
-  std::map<std::string, absl::Duration> banned_ TRB_GUARDED_BY(mu_);                     // identity -> until
+  std::vector<Ban> untold_ TRB_GUARDED_BY(mu_);  // to be logged without the lock, which all calls need
+  std::map<std::string, absl::Duration> banned_ TRB_GUARDED_BY(mu_);  // identity -> until
   // Until then Sweep is wanted often: somebody has used much of what it may send unheard.
   absl::Duration hurry_until_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   absl::Duration timed_looked_at_ TRB_GUARDED_BY(mu_) = -absl::InfiniteDuration();

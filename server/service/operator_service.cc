@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
@@ -69,7 +70,11 @@ grpc::ServerUnaryReactor* OperatorService::VerifyHistory(Context* context, const
                               [this, request, response](const Principal&) { return Fill(response, Verify(*request)); });
 }
 
+// It may take half an hour, and each has one of the workers that all calls need.
 absl::StatusOr<v1::HistoryVerification> OperatorService::Verify(const v1::VerifyHistoryRequest& request) {
+  const absl::Cleanup one_less = [this] { --verifying_; };
+  if (++verifying_ > kMostVerifying)
+    return absl::AbortedError("other verifications are under way: try again when one is done");
   ledger::VerifyOptions what;
   TRB_ASSIGN_OR_RETURN(what.run, options_.store->ResolveRun(request.run()));
   what.blobs = request.blobs();

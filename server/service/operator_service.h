@@ -5,6 +5,7 @@
 #ifndef TRIBUTARY_SERVER_SERVICE_OPERATOR_SERVICE_H_
 #define TRIBUTARY_SERVER_SERVICE_OPERATOR_SERVICE_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
@@ -76,7 +77,10 @@ class OperatorService final : public v1::OperatorService::CallbackService {
   // True when this request stopped this run before: a retry.
   bool StoppedBefore(const std::string& request_id, const std::string& run) TRB_EXCLUDES(mu_);
 
+  static constexpr int kMostVerifying = 3;
+
   const Options options_;
+  std::atomic<int> verifying_ = 0;
   Replays replays_;  // locks itself
   Mutex mu_;
   std::map<std::string, std::string> stops_ TRB_GUARDED_BY(mu_);  // request id -> run, of this process

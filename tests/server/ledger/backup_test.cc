@@ -111,6 +111,10 @@ TEST_F(BackupTest, ALostModelFailsTheBackupAndLeavesNothing) {
 TEST_F(BackupTest, NothingIsOverwritten) {
   ASSERT_THAT(Backup(ledger_.directory(), file(), false), IsOk());
   EXPECT_THAT(Backup(ledger_.directory(), file(), false), StatusIs(absl::StatusCode::kAlreadyExists));
+  // The next one would hold it, and its keys.
+  for (const char* inside : {"/b1", "/blobs/b1", "/./b1"})
+    EXPECT_THAT(Backup(ledger_.directory(), ledger_.directory() + inside, false),
+                StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(Restore(file(), ledger_.directory()), StatusIs(absl::StatusCode::kAlreadyExists));
 }
 

@@ -135,6 +135,20 @@ TEST_F(OrphanTest, AModelSentForARunToComeIsKeptForADay) {
 
 // ---- deletions that keep_updates promised, and a crash forgot
 
+TEST_F(OrphanTest, ALargeRunLetsGoOfAllItsUpdatesPieceByPiece) {
+  ledger_.CreateRun();  // keep_updates "run"
+  for (int round = 0; round < 10; ++round) ledger_.CommitRound(kRun, 8);
+  const auto count = [this](const char* which) {
+    return ledger_.database().QueryInt(absl::StrCat("SELECT count(*) FROM ", which)).value();
+  };
+  ASSERT_EQ(count("deleted_blobs"), 0);
+  const int64_t updates = count("(SELECT DISTINCT update_sha256 FROM updates)");
+  ASSERT_GT(updates, 64);
+  ASSERT_OK(ledger_.store().SetRunState(kRun, "stopped", "by alice", ledger_.now()));
+  EXPECT_EQ(count("deleted_blobs WHERE file_removed = 1"), updates);
+  EXPECT_EQ(ledger_.blobs().List()->size(), 11u) << "the initial model and ten";
+}
+
 TEST_F(OrphanTest, UpdatesOfARunThatEndedJustBeforeACrashGoAtTheNextStart) {
   ledger_.CreateRun();
   ledger_.CommitRound(kRun, 2);
