@@ -120,6 +120,7 @@ absl::Status RoundDriver::Abandon(const std::string& reason, const std::string& 
   const Abandonment why{reason, open_rows_become, accepted, Times(0)};
   TRB_ASSIGN_OR_RETURN(run_, env_.store->AbandonRound(spec_->id, round(), why, env_.clock->NowUnixMillis()));
   state_ = RoundState::kAbandoned;
+  sum_ = nullptr;
   TRB_ASSIGN_OR_RETURN(round_, env_.store->GetRound(spec_->id, round()));
   Log(LogLevel::kWarning, "round_abandoned", {{"run", spec_->id}, {"round", round()}, {"reason", reason}});
   board_.SetTraining(nullptr);

@@ -126,6 +126,7 @@ absl::StatusOr<RoundDriver::Next> RoundDriver::EndRun(const std::string& state, 
 
 // Also when somebody else ended the run. Clients that still hold a task of it hear so.
 RoundDriver::Next RoundDriver::Ended() {
+  sum_ = nullptr;
   const std::shared_ptr<const OpenTraining> training = board_.training();
   board_.SetTraining(nullptr);
   if (training != nullptr) {

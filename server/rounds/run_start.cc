@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <cmath>
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -41,6 +42,18 @@ absl::Status CheckTestData(const v1::EvaluatePlan& plan) {
   if (std::filesystem::exists(plan.data(), error)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("evaluate.data ", plan.data(), ": not there on the coordinator's host"));
+}
+
+// Sums of 16 bytes a parameter, the base model, the next one, and copies of both on their way to the disk and to
+// clients.
+constexpr double kBytesOfParameter = 40;
+
+absl::Status CheckMemory(const nn::ModelDescription& model, uint64_t memory_bytes) {
+  const double needed = kBytesOfParameter * static_cast<double>(model.parameter_count());
+  if (needed <= static_cast<double>(memory_bytes)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("model: averaging ", model.parameter_count(), " parameters takes about ", std::ceil(needed / 1e6),
+                   " MB of the coordinator's memory, and it has ", memory_bytes / 1'000'000, " MB"));
 }
 
 // The model that "RUN@ROUND" names; ROUND is a number, "best" or "last".
@@ -83,6 +96,7 @@ absl::StatusOr<NewRun> RunStart::Prepare(const v1::StartRunRequest& request, con
   TRB_RETURN_IF_ERROR(learning::ValidatePlan(plan));
   TRB_RETURN_IF_ERROR(CheckTestData(plan.evaluate()));
   TRB_ASSIGN_OR_RETURN(const nn::ModelDescription model, nn::ModelDescription::FromProto(plan.model()));
+  TRB_RETURN_IF_ERROR(CheckMemory(model, memory_bytes));
   if (plan.warm_start().empty()) {
     if (!request.dry_run()) {
       TRB_ASSIGN_OR_RETURN(const std::vector<float> parameters, learning::InitialParameters(model, plan.seed()));

@@ -24,6 +24,7 @@ class AdmittedStream : public grpc::ServerWriteReactor<Message> {
  public:
   void OnWriteDone(bool ok) final {
     TakeOver();
+    gate_.live().Written(pass_.token);
     if (ok) {
       Continue();
     } else {
@@ -57,6 +58,7 @@ class AdmittedStream : public grpc::ServerWriteReactor<Message> {
   }
   // Of a message that stays until Continue.
   void Send(const Message* message) {
+    gate_.live().Writing(pass_.token);
     HandOver();
     this->StartWrite(message);
   }

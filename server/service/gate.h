@@ -80,6 +80,7 @@ class Gate {
   void Heard(const std::string& address) {
     if (parts_.connections != nullptr) parts_.connections->Heard(address);
   }
+  LiveCalls& live() { return *parts_.live; }
   void Leave(const StreamPass& pass) { parts_.live->Remove(pass.token); }
 
   WorkerPool& workers() { return *parts_.workers; }

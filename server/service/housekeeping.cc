@@ -7,6 +7,8 @@
 namespace tributary::service {
 namespace {
 
+// A chunk of 256 KiB at the pace that uploads need to have. A model would be kept in memory for whoever takes nothing.
+constexpr absl::Duration kStuck = absl::Minutes(2);
 constexpr absl::Duration kSeldom = absl::Minutes(1);
 constexpr uint64_t kLowDiskBytes = 1ull << 30;
 
@@ -52,6 +54,7 @@ void Housekeeping::TickOften() {
   options_.slots->CheckAll();
   options_.live->CutAgain();
   options_.live->CutExpired(options_.clock->NowUnixMillis());
+  options_.live->CutStuck(options_.clock->Monotonic(), kStuck);
   if (renew_now_.exchange(false)) LogIfFailed("renewal_failed", options_.renewal->Tick());
   LogIfFailed("enrolment_port_failed", options_.enrolment->Update());
 }

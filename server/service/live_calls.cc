@@ -11,7 +11,8 @@ namespace tributary::service {
 uint64_t LiveCalls::Add(const std::string& identity, int64_t certificate_not_after_unix_ms, Cut cut) {
   MutexLock lock(&mu_);
   const uint64_t token = next_++;
-  calls_.emplace(token, Call{identity, certificate_not_after_unix_ms, std::move(cut), absl::OkStatus()});
+  calls_.emplace(
+      token, Call{identity, certificate_not_after_unix_ms, std::move(cut), absl::OkStatus(), absl::InfiniteDuration()});
   return token;
 }
 
@@ -57,6 +58,28 @@ int LiveCalls::CutExpired(int64_t now_unix_ms) {
                          "the certificate of this call has expired: it ended at ",
                          rpc::DateText(absl::FromUnixMillis(call.not_after_unix_ms)), ", the coordinator's clock says ",
                          rpc::DateText(absl::FromUnixMillis(now_unix_ms)))));
+    ++cut;
+  }
+  return cut;
+}
+
+void LiveCalls::Writing(uint64_t token) {
+  MutexLock lock(&mu_);
+  if (const auto it = calls_.find(token); it != calls_.end()) it->second.writing_since = now_;
+}
+
+void LiveCalls::Written(uint64_t token) {
+  MutexLock lock(&mu_);
+  if (const auto it = calls_.find(token); it != calls_.end()) it->second.writing_since = absl::InfiniteDuration();
+}
+
+int LiveCalls::CutStuck(absl::Duration now, absl::Duration limit) {
+  MutexLock lock(&mu_);
+  now_ = now;
+  int cut = 0;
+  for (auto& [token, call] : calls_) {
+    if (call.writing_since == absl::InfiniteDuration() || now - call.writing_since <= limit) continue;
+    CutLocked(&call, absl::DeadlineExceededError("the peer does not take what it asked for"));
     ++cut;
   }
   return cut;

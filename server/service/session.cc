@@ -55,8 +55,10 @@ void Session::OnReadDone(bool ok) {
   } else if (incoming_.has_heartbeat()) {
     handler_.OnHeartbeat(this);
     ReadNext();
-  } else if (!workers_.Post(client_id(), [self = shared_from_this()] { self->HandleIncoming(); })) {
-    End(absl::UnavailableError("shutting down"), false);
+  } else {
+    busy_ = true;
+    if (!workers_.Post(client_id(), [self = shared_from_this()] { self->HandleIncoming(); }))
+      End(absl::UnavailableError("shutting down"), false);
   }
 }
 
@@ -66,8 +68,11 @@ bool Session::IsEnding() {
 }
 
 void Session::HandleIncoming() {
-  if (IsEnding()) return;
-  const absl::Status handled = handler_.OnMessage(shared_from_this(), incoming_);
+  const bool ending = IsEnding();
+  const absl::Status handled = ending ? absl::OkStatus() : handler_.OnMessage(shared_from_this(), incoming_);
+  if (!ending && handled.ok()) handler_.OnHeartbeat(this);  // while it was handled nothing else could be heard
+  busy_ = false;                                            // before the next read, which may set it
+  if (ending) return;
   if (handled.ok()) {
     ReadNext();
   } else {

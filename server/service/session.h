@@ -62,6 +62,7 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   void Send(v1::CoordinatorMessage message) override TRB_EXCLUDES(mu_);
   void End(const absl::Status& status, bool flush) override TRB_EXCLUDES(mu_);
   void Cancel() override TRB_EXCLUDES(mu_);
+  bool IsBusy() const override { return busy_.load(); }
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -82,6 +83,7 @@ class Session : public grpc::ServerBidiReactor<v1::ClientMessage, v1::Coordinato
   OrderedWorkers& workers_;
   std::shared_ptr<Session> self_;    // until OnDone
   std::atomic<uint64_t> number_{0};  // locks itself
+  std::atomic<bool> busy_{false};    // a message waits for a worker, or has one
   v1::ClientMessage incoming_;       // gRPC's while a read is under way, else the reader's
 
   Mutex mu_;

@@ -58,6 +58,7 @@ uint64_t SessionRegistry::Open(const std::string& client_id, const v1::Hello& he
     for (const v1::RunHead& head : hello.heads()) entry.heads[head.run_id()] = head;
     Entry& slot = entries_[client_id];
     older = std::move(slot.sink);
+    if (older != nullptr) replaced_.push_back({client_id, older, entry.last_heard});
     slot = std::move(entry);
   }
   if (older != nullptr) older->End(absl::AbortedError("a newer session of this client has taken over"), false);
@@ -98,10 +99,15 @@ void SessionRegistry::EndSilent(absl::Duration newcomers) {
     MutexLock lock(&mu_);
     const absl::Duration now = clock_.Monotonic();
     const auto judge = [&](absl::Duration since, absl::Duration limit, const std::shared_ptr<SessionSink>& sink) {
+      if (sink->IsBusy()) return;
       if (now - since > limit) (now - since > limit + absl::Seconds(1) ? stuck : silent).push_back(sink);
     };
     for (const auto& [id, entry] : entries_) judge(entry.last_heard, entry.silence, entry.sink);
     for (const Newcomer& newcomer : newcomers_) judge(newcomer.since, newcomers, newcomer.sink);
+    while (!replaced_.empty() && now - replaced_.front().since > absl::Seconds(1)) {
+      stuck.push_back(std::move(replaced_.front().sink));
+      replaced_.pop_front();
+    }
   }
   for (const auto& sink : stuck) sink->Cancel();
   for (const auto& sink : silent) sink->End(absl::UnavailableError("no heartbeat for too long"), false);

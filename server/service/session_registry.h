@@ -33,6 +33,9 @@ class SessionSink {
   virtual void End(const absl::Status& status, bool flush) = 0;
   // Cuts the connection of a peer that does not even take the end.
   virtual void Cancel() = 0;
+  // Something that the peer said waits for us: until it is handled the peer is not silent, and its beats are not read.
+  // Takes no lock.
+  virtual bool IsBusy() const = 0;
 };
 
 // How often a new session is asked to beat when there may be `sessions`: `base` up to a thousand, from there on less
@@ -62,7 +65,7 @@ class SessionRegistry : public rounds::Dispatcher {
   // The client answered: when it took the task, it remembers from now on the history that came with it.
   void TaskAnswered(const std::string& client_id, const std::string& task_id, bool taken) TRB_EXCLUDES(mu_);
   // Ends (UNAVAILABLE) the sessions not heard from for their silence, and those without a hello for `newcomers`; cuts
-  // those that are still there one second later.
+  // those that are still there one second later, and those that a newer session of their client has replaced.
   void EndSilent(absl::Duration newcomers) TRB_EXCLUDES(mu_);
   // Sends the pace to all, then ends them (UNAVAILABLE) once it is out.
   void EndAll(const v1::Pace& pace) TRB_EXCLUDES(mu_);
@@ -110,6 +113,7 @@ class SessionRegistry : public rounds::Dispatcher {
   uint64_t next_ TRB_GUARDED_BY(mu_) = 1;
   std::map<std::string, Entry> entries_ TRB_GUARDED_BY(mu_);  // by client id
   std::list<Newcomer> newcomers_ TRB_GUARDED_BY(mu_);         // oldest first
+  std::list<Newcomer> replaced_ TRB_GUARDED_BY(mu_);          // told to end lately
 };
 
 }  // namespace tributary::service

@@ -65,12 +65,14 @@ void UploadSlots::Leave(uint64_t ticket) {
 }
 
 void UploadSlots::CheckAll() {
-  std::vector<std::function<void()>> checks;
+  std::vector<std::function<void(bool)>> checks;
+  bool others_wait = false;
   {
     MutexLock lock(&mu_);
+    others_wait = !waiting_.empty();
     for (const auto& [ticket, upload] : reading_) checks.push_back(upload.check);
   }
-  for (const auto& check : checks) check();
+  for (const auto& check : checks) check(others_wait);
 }
 
 void UploadSlots::SetEachClient(int uploads) {

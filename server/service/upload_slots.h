@@ -31,8 +31,9 @@ class UploadSlots {
     std::string client;   // id
     // Called once, when there is room.
     std::function<void()> go;
-    // Called now and then while it holds a slot: ends itself when its peer has been silent for too long.
-    std::function<void()> check;
+    // Called now and then while it holds a slot: ends itself when its peer has been silent for too long, or has had it
+    // for too long while others wait.
+    std::function<void(bool others_wait)> check;
   };
 
   explicit UploadSlots(const Limits& limits) : limits_(limits) {}

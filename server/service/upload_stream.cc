@@ -43,8 +43,8 @@ absl::Status UploadStream::EnterSlots() {
     self->Read(Turn::kStarting);
     self->Read(Turn::kWaiting);
   };
-  upload.check = [weak = weak_from_this()] {
-    if (const auto live = weak.lock()) live->EndIfSilent();
+  upload.check = [weak = weak_from_this()](bool others_wait) {
+    if (const auto live = weak.lock()) live->EndIfTooLong(others_wait);
   };
   return parts_.slots->Enter(std::move(upload));
 }
@@ -52,6 +52,7 @@ absl::Status UploadStream::EnterSlots() {
 void UploadStream::Read(Turn from) {
   MutexLock lock(&mu_);
   if (turn_ != from) return;
+  if (from != Turn::kWorking) pace_.StartTurn();
   turn_ = Turn::kReading;
   pace_.StartWaiting();
   StartRead(&chunk_);
@@ -70,13 +71,17 @@ void UploadStream::OnReadDone(bool ok) {
   }
 }
 
-void UploadStream::EndIfSilent() {
+void UploadStream::EndIfTooLong(bool others_wait) {
+  bool silent = false;
   {
     MutexLock lock(&mu_);
-    if (turn_ != Turn::kReading || !pace_.IsSilent()) return;
+    if (turn_ != Turn::kReading) return;
+    silent = pace_.IsSilent();
+    if (!silent && !(others_wait && pace_.TurnIsOver())) return;
     turn_ = Turn::kEnded;
   }
-  PostEnd(absl::ResourceExhaustedError("nothing came for too long: announce it again"));
+  PostEnd(absl::ResourceExhaustedError(silent ? "nothing came for too long: announce it again"
+                                              : "others wait for its place: announce it again"));
 }
 
 void UploadStream::OnCancel() {

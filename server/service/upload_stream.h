@@ -57,7 +57,7 @@ class UploadStream : public grpc::ServerReadReactor<v1::UploadChunk>,
   void Enter();
   absl::Status EnterSlots();
   void Read(Turn from) TRB_EXCLUDES(mu_);
-  void EndIfSilent() TRB_EXCLUDES(mu_);
+  void EndIfTooLong(bool others_wait) TRB_EXCLUDES(mu_);
   void PostEnd(const absl::Status& status);
   void TakeChunk(bool ok);
   absl::Status Receive();

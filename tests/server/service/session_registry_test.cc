@@ -14,9 +14,10 @@ class FakeSink : public SessionSink {
   void Send(v1::CoordinatorMessage message) override { sent.push_back(std::move(message)); }
   void End(const absl::Status& status, bool) override { ended = status; }
   void Cancel() override { cancelled = true; }
+  bool IsBusy() const override { return busy; }
   std::vector<v1::CoordinatorMessage> sent;
   absl::Status ended;
-  bool cancelled = false;
+  bool cancelled = false, busy = false;
 };
 
 class SessionRegistryTest : public ::testing::Test {
@@ -83,6 +84,28 @@ TEST_F(SessionRegistryTest, ASessionIsSilentAfterItsOwnTime) {
   clock_.Advance(absl::Milliseconds(1001));
   registry_.EndSilent(absl::Seconds(15));
   EXPECT_TRUE(absl::IsUnavailable(second_->ended));
+}
+
+TEST_F(SessionRegistryTest, WhoseWordsWaitForUsIsNotSilent) {
+  Open("c-1", first_);
+  registry_.Expect("c-2", second_);
+  first_->busy = second_->busy = true;
+  clock_.Advance(absl::Minutes(5));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->ended.ok());
+  EXPECT_FALSE(first_->cancelled);
+  EXPECT_TRUE(second_->ended.ok());
+  EXPECT_FALSE(second_->cancelled);
+}
+
+TEST_F(SessionRegistryTest, AReplacedSessionWhosePeerTakesNothingIsCut) {
+  Open("c-1", first_);
+  Open("c-1", second_);
+  EXPECT_TRUE(absl::IsAborted(first_->ended));
+  clock_.Advance(absl::Milliseconds(1001));
+  registry_.EndSilent(absl::Seconds(15));
+  EXPECT_TRUE(first_->cancelled);
+  EXPECT_FALSE(second_->cancelled);
 }
 
 TEST(HeartbeatIntervalTest, ManySessionsBeatLessOften) {
@@ -191,6 +214,26 @@ TEST(LiveCallsTest, ACutReachesAllCallsOfOneIdentityAndIsRepeatedHarder) {
   EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!"));
   EXPECT_EQ(live.CutExpired(100), 1);
   EXPECT_THAT(log, ::testing::ElementsAre("a", "b", "b!", "c"));
+}
+
+TEST(LiveCallsTest, ACallWhosePeerTakesNothingIsCut) {
+  LiveCalls live;
+  std::vector<std::string> log;
+  const auto cut = [&log](const std::string& name) {
+    return [&log, name](const absl::Status& why, bool) { log.push_back(name + " " + std::string(why.message())); };
+  };
+  const uint64_t stuck = live.Add("c-1", 1'000, cut("stuck")), slow = live.Add("c-2", 1'000, cut("slow"));
+  live.Add("c-3", 1'000, cut("idle"));
+  const absl::Duration start = absl::Hours(1), limit = absl::Minutes(2);
+  live.CutStuck(start, limit);
+  live.Writing(stuck);
+  for (int minute = 1; minute <= 2; ++minute) {
+    live.Writing(slow);
+    EXPECT_EQ(live.CutStuck(start + absl::Minutes(minute), limit), 0);
+    live.Written(slow);
+  }
+  EXPECT_EQ(live.CutStuck(start + absl::Minutes(2) + absl::Milliseconds(1), limit), 1);
+  EXPECT_THAT(log, ::testing::ElementsAre("stuck the peer does not take what it asked for"));
 }
 
 }  // namespace

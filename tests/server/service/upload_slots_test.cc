@@ -18,12 +18,16 @@ using testing::StatusIs;
 class UploadSlotsTest : public ::testing::Test {
  protected:
   absl::Status Enter(uint64_t ticket, const std::string& client) {
-    return slots_.Enter(
-        {ticket, client, [this, ticket] { went_.push_back(ticket); }, [this, ticket] { checked_.push_back(ticket); }});
+    return slots_.Enter({ticket, client, [this, ticket] { went_.push_back(ticket); },
+                         [this, ticket](bool wait) {
+                           checked_.push_back(ticket);
+                           others_wait_ = wait;
+                         }});
   }
 
   UploadSlots slots_{{.reading = 2, .waiting = 2, .each_client = 2}};
   std::vector<uint64_t> went_, checked_;
+  bool others_wait_ = false;
 };
 
 TEST_F(UploadSlotsTest, TheOldestThatWaitsTakesAFreeSlot) {
@@ -78,6 +82,27 @@ TEST_F(UploadSlotsTest, OnlyThoseThatReadAreChecked) {
   for (const uint64_t ticket : {1, 2, 3}) ASSERT_THAT(Enter(ticket, std::string(1, char('a' + ticket))), IsOk());
   slots_.CheckAll();
   EXPECT_EQ(checked_, (std::vector<uint64_t>{1, 2}));
+  EXPECT_TRUE(others_wait_);
+  slots_.Leave(1);
+  slots_.CheckAll();
+  EXPECT_FALSE(others_wait_);
+}
+
+TEST(UploadPaceTest, ATurnIsOverAtTheLimitHoweverMuchComes) {
+  testing::ManualClock clock;
+  UploadPace pace(&clock, absl::Seconds(30));
+  clock.Advance(absl::Hours(1));
+  pace.StartTurn();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(pace.TurnIsOver());
+    pace.StartWaiting();
+    clock.Advance(absl::Seconds(10));
+    EXPECT_FALSE(pace.IsSilent());
+    pace.Heard(UploadPace::kLeastBytes);
+  }
+  EXPECT_TRUE(pace.TurnIsOver());
+  pace.StartTurn();
+  EXPECT_FALSE(pace.TurnIsOver());
 }
 
 TEST(UploadPaceTest, APeerThatBringsNothingIsSilentAtTheLimit) {
