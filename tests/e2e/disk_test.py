@@ -209,23 +209,21 @@ class DiskTest(unittest.TestCase):
         self.rules(rule)
         trial.faults["coordinator"] = {"LD_PRELOAD": SHIM, "TRIBUTARY_DISK_FAULTS": self.control}
 
-    def test_the_coordinator_ends_when_a_checkpoint_cannot_be_synced(self):
+    def ends_when_it_starts_again(self, part):
+        """Killed, and started on a disk that cannot sync what `part` names."""
         with self.trial() as trial:
             self.killed_with_a_log(trial)
-            self.restart_on_bad_disk(trial, f"sync ledger.db$ {errno.EIO}")
+            self.restart_on_bad_disk(trial, f"sync {part} {errno.EIO}")
             trial.allowed_ends = {-signal.SIGKILL, 1}
             trial.drive()
             self.assertEqual(trial.deaths.pop(0)[:2], ("coordinator", -signal.SIGKILL))
             self.ended_well(trial, "coordinator")
 
+    def test_the_coordinator_ends_when_a_checkpoint_cannot_be_synced(self):
+        self.ends_when_it_starts_again("ledger.db$")
+
     def test_the_folders_that_a_killed_process_made_last_before_they_are_used(self):
-        with self.trial() as trial:
-            self.killed_with_a_log(trial)
-            self.restart_on_bad_disk(trial, f"sync /blobs$ {errno.EIO}")
-            trial.allowed_ends = {-signal.SIGKILL, 1}
-            trial.drive()
-            self.assertEqual(trial.deaths.pop(0)[:2], ("coordinator", -signal.SIGKILL))
-            self.ended_well(trial, "coordinator")
+        self.ends_when_it_starts_again("/blobs$")
 
     def test_a_checkpoint_without_room_is_told_and_the_service_goes_on(self):
         with self.trial() as trial:
