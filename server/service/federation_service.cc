@@ -94,7 +94,6 @@ absl::Status FederationService::OnMessage(const std::shared_ptr<Session>& sessio
     return absl::InvalidArgumentError("the first message, and only the first, is hello");
   }
   if (message.has_hello()) return SayHello(session, message.hello());
-  options_.sessions->Touch(client, session->number());
   if (message.has_answer()) {
     options_.sessions->TaskAnswered(client, message.answer().task_id(), message.answer().accepted());
     options_.runs->TaskAnswered(client, message.answer());
